@@ -1,0 +1,1 @@
+"""Pure maths on tensors: rotations, rigid motions, cameras, spherical harmonics. No files, no devices."""
