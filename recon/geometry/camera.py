@@ -44,7 +44,12 @@ class Camera:
 
     @staticmethod
     def pinhole(
-        width: int, height: int, fx: float, fy: float | None = None, cx: float | None = None, cy: float | None = None
+        width: int,
+        height: int,
+        fx: float,
+        fy: float | None = None,
+        cx: float | None = None,
+        cy: float | None = None,
     ) -> Camera:
         """Camera without distortion; fy defaults to fx and the principal point to the image centre."""
         K = torch.eye(3, dtype=torch.float64)
