@@ -1,0 +1,117 @@
+"""The state of an optimisation in one file, from which it continues bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recon.errors import ReconError
+from recon.scene.atomic import atomic_path
+from recon.scene.nodes import View
+from recon.splats.config import SplatsConfig
+from recon.splats.families import Family
+from recon.splats.state import TrainState
+
+FILE_NAME = "checkpoint.safetensors"
+_FORMAT = 1
+# These change what is written and shown, not what is computed.
+_IRRELEVANT = ("checkpoint_every", "report_every")
+
+
+@dataclass
+class Journal:
+    """What has been measured so far; goes into checkpoints so that a resumed run reports as if never stopped."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Rows with iteration, loss, psnr (dB) and num_primitives."""
+    psnr: float | None = None
+    """Running mean over training photos, dB."""
+    seconds: float = 0.0
+    """Wall time of all parts of the run."""
+
+
+def fingerprint(config: SplatsConfig, views: Sequence[View], seed: int) -> str:
+    """Hash of everything that decides the course of an optimisation except the pixels of the photos."""
+    settings = {key: value for key, value in asdict(config).items() if key not in _IRRELEVANT}
+    cameras = [
+        [view.name, view.camera.width, view.camera.height, view.camera.K.tolist(), view.world_to_camera.tolist()]
+        for view in views
+    ]
+    text = json.dumps([settings, cameras, seed], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save_checkpoint(folder: Path, state: TrainState, journal: Journal, key: str) -> Path:
+    """Write `folder/checkpoint.safetensors`, replacing an older one at once. Returns its path.
+
+    The tensors are the parameters, Adam's moments, the strategy's statistics and the generator's state; the header
+    holds everything else as JSON, so that no crash can leave two halves that do not belong together.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {"generator": state.generator.get_state()}
+    for group in ("params", "exp_avg", "exp_avg_sq", "stats"):
+        tensors |= {f"{group}/{name}": value.detach().contiguous() for name, value in getattr(state, group).items()}
+    header = {
+        "format": _FORMAT,
+        "fingerprint": key,
+        "family": state.family.name,
+        "iteration": state.iteration,
+        "extent": state.extent,
+        "order": state.order,
+        "journal": asdict(journal),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE_NAME
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"recon": json.dumps(header)})
+    return path
+
+
+def load_checkpoint(folder: Path, family: Family, key: str) -> tuple[TrainState, Journal]:
+    """The state that `save_checkpoint` wrote. Raises ReconError when it is missing, damaged or of another run."""
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / FILE_NAME
+    again = "start again without --resume"
+    if not path.is_file():
+        raise ReconError(f"{path}: no checkpoint to resume from", fix=again)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, Any] = json.loads(file.metadata()["recon"])
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if header["format"] != _FORMAT:
+            raise ReconError(f"{path}: checkpoint", found=f"format {header['format']}", wanted=_FORMAT, fix=again)
+        if header["fingerprint"] != key or header["family"] != family.name:
+            raise ReconError(
+                f"{path}: the checkpoint is of a run with other settings, views or seed",
+                fix=f"restore those settings or {again}",
+            )
+        groups: dict[str, dict[str, Tensor]] = {"params": {}, "exp_avg": {}, "exp_avg_sq": {}, "stats": {}}
+        for name, value in tensors.items():
+            if "/" in name:
+                group, _, rest = name.partition("/")
+                groups[group][rest] = value
+        generator = torch.Generator()
+        generator.set_state(tensors["generator"])
+        state = TrainState(
+            family=family,
+            params={name: value.requires_grad_() for name, value in groups["params"].items()},
+            exp_avg=groups["exp_avg"],
+            exp_avg_sq=groups["exp_avg_sq"],
+            generator=generator,
+            extent=header["extent"],
+            iteration=header["iteration"],
+            stats=groups["stats"],
+            order=header["order"],
+        )
+        return state, Journal(**header["journal"])
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        raise ReconError(f"{path}: the checkpoint cannot be read: {error}", fix=again) from error

@@ -1,0 +1,59 @@
+"""What stage 2 is told: `SplatsConfig`.
+
+Imports nothing that loads the native core, so that a configuration can be checked where the core cannot run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from recon.config import config
+from recon.splats.density import GradientConfig, McmcConfig
+from recon.splats.families.gaussian import GaussianConfig
+from recon.splats.init import InitConfig
+from recon.splats.regularizers import DropoutConfig, OpacityDecayConfig
+from recon.splats.schedule import ResolutionConfig
+
+
+@config
+class LossConfig:
+    """0.8 L1 + 0.2 (1 - SSIM) as in 3D Gaussian Splatting, and what transparent parts of photos mean."""
+
+    ssim_weight: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of 1 - SSIM; the rest is L1."""
+    background: Literal["random", "capture"] = "random"
+    """What photos with alpha are put on: a new colour in every iteration, which forbids filling the void with
+    splats of the background's colour, or the capture's own colour."""
+
+
+@config
+class SplatsConfig:
+    """Optimisation of primitives against the training photos."""
+
+    primitive: Literal["gaussian"] = "gaussian"
+    """Family of primitives; its step sizes are in the section of the same name."""
+    iterations: Annotated[int, Field(ge=1)] = 2000
+    """Optimisation steps, one photo each."""
+    sh_degree: Annotated[int, Field(ge=0, le=3)] = 1
+    """Highest band of the harmonics that colours depend on the direction with. Few views overfit the higher ones."""
+    sh_interval: Annotated[int, Field(ge=0)] = 300
+    """Iterations until the next band joins in; 0 uses all bands from the start."""
+    gaussian: GaussianConfig = field(default_factory=GaussianConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+    density: GradientConfig | McmcConfig = field(default_factory=GradientConfig)
+    """How primitives are added and removed: `strategy: gradient` or `strategy: mcmc`."""
+    resolution: ResolutionConfig = field(default_factory=ResolutionConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    opacity_decay: OpacityDecayConfig = field(default_factory=OpacityDecayConfig)
+    dropout: DropoutConfig = field(default_factory=DropoutConfig)
+    visible_adam: bool = False
+    """Let Adam skip the primitives that the photo of the iteration does not show: quicker, and their moments wait."""
+    antialias: bool = False
+    """Dim primitives that are thinner than a pixel instead of thickening them (Mip-Splatting, Yu et al. 2024)."""
+    checkpoint_every: Annotated[int, Field(ge=0)] = 500
+    """Iterations between two checkpoints; 0 writes one only when the run is interrupted."""
+    report_every: Annotated[int, Field(ge=1)] = 10
+    """Iterations between two progress events and two points of the curves."""

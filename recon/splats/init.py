@@ -1,0 +1,123 @@
+"""Where primitives start: at the scene's points, or anywhere when it has none."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from recon.config import config
+from recon.events import Listener, StageWarning
+from recon.geometry import rigid
+from recon.scene.nodes import Points, View
+from recon.scene.scene import Scene
+from recon.splats.families import Seeds
+
+
+@config
+class InitConfig:
+    """How many primitives to start with, where and how large."""
+
+    opacity: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Opacity of every primitive."""
+    neighbors: Annotated[int, Field(ge=1)] = 3
+    """A primitive's size is the root mean square distance to this many nearest points."""
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    """Factor on that size."""
+    max_size: Annotated[float, Field(gt=0)] = 0.1
+    """Largest size, times the distance to the nearest camera: a lone far point does not become a wall."""
+    midpoint_rounds: Annotated[int, Field(ge=0, le=4)] = 0
+    """How often to add a point between each point and its nearest neighbours, as FSGS (Zhu et al. 2024) does."""
+    min_points: Annotated[int, Field(ge=1)] = 50
+    """With fewer points than this the start is random."""
+    random_points: Annotated[int, Field(ge=1)] = 20_000
+    """Number of random points where the scene has none."""
+
+
+def initial_seeds(
+    scene: Scene, config: InitConfig, generator: torch.Generator, events: Listener, stage: str = "splats"
+) -> Seeds:
+    """Positions, colours and sizes of the first primitives.
+
+    Says so with a `StageWarning` when it has to fall back on random positions.
+    """
+    points = scene.points
+    usable = None if points is None else _finite(points)
+    if usable is None or len(usable.positions) < config.min_points:
+        count = 0 if usable is None else len(usable.positions)
+        events(
+            StageWarning(
+                stage,
+                f"the scene has {count} points (at least {config.min_points} wanted): starting from "
+                f"{config.random_points} random points within the cameras' view; expect a much worse result",
+            )
+        )
+        usable = random_points(scene.split("train"), scene.extent(), config.random_points, generator)
+    positions, colors = usable.positions.float(), usable.colors.float()
+    for _ in range(config.midpoint_rounds):
+        positions, colors = with_midpoints(positions, colors, config.neighbors)
+    radii = neighbor_distances(positions, config.neighbors) * config.scale
+    if usable.scales is not None and config.midpoint_rounds == 0:
+        radii = usable.scales.float() * config.scale
+    centers = torch.stack([view.center for view in scene.split("train")]).float()
+    nearest = torch.cdist(positions, centers, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    # Points in one place have no distance; a size of 0 would have a logarithm of minus infinity.
+    smallest = 1e-6 * scene.extent()
+    return Seeds(positions, colors, radii.minimum(config.max_size * nearest).clamp_min(smallest))
+
+
+def neighbor_distances(positions: Tensor, neighbors: int) -> Tensor:
+    """Root mean square distance [N] from each of `positions` [N, 3] to its nearest others (Kerbl et al. 2023)."""
+    from scipy.spatial import cKDTree
+
+    count = min(neighbors, len(positions) - 1)
+    if count < 1:
+        return torch.ones(len(positions))
+    array = positions.double().numpy()
+    distances, _ = cKDTree(array).query(array, k=count + 1, workers=torch.get_num_threads())
+    return torch.from_numpy(np.sqrt((distances[:, 1:] ** 2).mean(1))).float()
+
+
+def with_midpoints(positions: Tensor, colors: Tensor, neighbors: int) -> tuple[Tensor, Tensor]:
+    """The points and one more halfway to each of their nearest neighbours, every pair once."""
+    from scipy.spatial import cKDTree
+
+    count = min(neighbors, len(positions) - 1)
+    if count < 1:
+        return positions, colors
+    array = positions.double().numpy()
+    _, indices = cKDTree(array).query(array, k=count + 1)
+    pairs = np.stack([np.repeat(np.arange(len(array)), count), indices[:, 1:].reshape(-1)], axis=1)
+    a, b = torch.from_numpy(np.unique(np.sort(pairs, axis=1), axis=0)).unbind(1)
+    return (
+        torch.cat([positions, (positions[a] + positions[b]) / 2]),
+        torch.cat([colors, (colors[a] + colors[b]) / 2]),
+    )
+
+
+def random_points(views: tuple[View, ...], extent: float, count: int, generator: torch.Generator) -> Points:
+    """Grey points in what the cameras see, uniform in the image and in inverse depth from 0.5 to 10 extents."""
+    which = torch.randint(len(views), (count,), generator=generator)
+    uniform = torch.rand(count, 3, generator=generator, dtype=torch.float64)
+    depths = extent / (2.0 * (1 - uniform[:, 2]) + 0.1 * uniform[:, 2])
+    positions = torch.empty(count, 3, dtype=torch.float64)
+    for index, view in enumerate(views):
+        rows = which == index
+        size = torch.tensor([view.camera.width, view.camera.height], dtype=torch.float64)
+        K = view.camera.K
+        xy = (uniform[rows, :2] * size - K[:2, 2]) / K.diagonal()[:2]
+        local = torch.cat([xy, torch.ones_like(xy[:, :1])], dim=1) * depths[rows, None]
+        positions[rows] = rigid.transform_points(rigid.inverse(view.world_to_camera), local)
+    return Points(positions.float(), torch.full((count, 3), 0.5))
+
+
+def _finite(points: Points) -> Points:
+    good = points.positions.isfinite().all(-1) & points.colors.isfinite().all(-1)
+    if bool(good.all()):
+        return points
+    return Points(
+        points.positions[good], points.colors[good], None, None if points.scales is None else points.scales[good]
+    )

@@ -1,0 +1,32 @@
+"""How far a render is from its photo."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recon.render.image_loss import l1_ssim
+from recon.splats.config import LossConfig
+from recon.splats.photos import TrainingPhoto
+
+
+def choose_background(
+    photo: TrainingPhoto, config: LossConfig, capture: tuple[float, float, float] | None, generator: torch.Generator
+) -> Tensor:
+    """Colour [3] behind the splats in this iteration; black where nothing else is known."""
+    if photo.alpha is not None and config.background == "random":
+        return torch.rand(3, generator=generator)
+    return torch.zeros(3) if capture is None else torch.tensor(capture)
+
+
+def photometric_loss(render: Tensor, photo: TrainingPhoto, background: Tensor, config: LossConfig) -> Tensor:
+    """Scalar loss of a render [H, W, 3] that was made on `background` [3]."""
+    return l1_ssim(render, photo.target(background), photo.weight, config.ssim_weight)
+
+
+def squared_error(render: Tensor, photo: TrainingPhoto, background: Tensor) -> float:
+    """Mean squared error of a render [H, W, 3] where the photo counts."""
+    difference = (render.detach().clamp(0, 1) - photo.target(background)).square_()
+    if photo.weight is None:
+        return float(difference.mean())
+    return float((difference.mean(-1) * photo.weight).sum() / photo.weight.sum().clamp_min(1e-8))

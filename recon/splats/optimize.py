@@ -1,0 +1,231 @@
+"""The optimisation loop: photos and points in, splats out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recon.errors import ReconError
+from recon.events import Listener, Progress, ignore
+from recon.io.images import Image, load_image
+from recon.render.rasterize import RasterConfig, rasterize
+from recon.scene.nodes import Node, Splats
+from recon.scene.scene import Scene
+from recon.splats.adam import adam_update
+from recon.splats.checkpoint import Journal, fingerprint, load_checkpoint, save_checkpoint
+from recon.splats.config import SplatsConfig
+from recon.splats.density import DensityStrategy, make_strategy
+from recon.splats.families import make_family
+from recon.splats.init import initial_seeds
+from recon.splats.losses import choose_background, photometric_loss, squared_error
+from recon.splats.photos import TrainingPhoto, training_photos
+from recon.splats.regularizers import Regularizer, make_regularizers
+from recon.splats.schedule import sh_degree_at
+from recon.splats.state import TrainState
+
+STAGE = "splats"
+_INVISIBLE = 1 / 255  # the rasteriser skips fainter contributions
+
+
+@dataclass(frozen=True)
+class SplatsResult:
+    """What an optimisation leaves."""
+
+    scene: Scene
+    """The scene with the node "splats"."""
+    history: list[dict[str, float]]
+    """Rows with iteration, loss, psnr (dB, running mean over training photos) and num_primitives."""
+    interrupted: bool
+    """True when `should_stop` ended the run early."""
+    iterations: int
+    """Iterations done, those before a resume included."""
+    seconds: float
+    """Wall time of the loop, the part before a resume included."""
+
+
+def optimize(
+    scene: Scene,
+    config: SplatsConfig,
+    *,
+    seed: int = 0,
+    events: Listener = ignore,
+    checkpoint_dir: Path | None = None,
+    resume_from: Path | None = None,
+    images: Mapping[str, Image] | None = None,
+    background: tuple[float, float, float] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> SplatsResult:
+    """Fit splats to the training views of `scene`, starting from its points.
+
+    images: loaded photos by view name; read from the views when None. Test views are never looked at.
+    background: colour in [0, 1], sRGB, behind the capture, such as white for NeRF-synthetic.
+    should_stop: asked after every iteration; when it says yes a checkpoint is written and the result returned.
+    checkpoint_dir: where checkpoints go.   resume_from: folder of a checkpoint of the same settings, views and seed.
+    On a CPU the result depends on the arguments alone, not on the number of threads or on being resumed.
+    """
+    views = scene.split("train")
+    if not views:
+        raise ReconError("no training view", found=f"{len(scene.views)} views in all", fix="change views.train")
+    unphotographed = [view.name for view in views if view.photo is None]
+    if images is None:
+        if unphotographed:
+            raise ReconError(f"view {unphotographed[0]}: no photo to train on", fix="leave it out of views.train")
+        images = {view.name: load_image(view) for view in views}
+    family, strategy, regularizers = (
+        make_family(config),
+        make_strategy(config.density, config.iterations),
+        make_regularizers(config),
+    )
+    levels = training_photos(views, images, config.resolution.divisors(), config.resolution.min_side)
+    key = fingerprint(config, views, seed)
+    if resume_from is not None:
+        state, journal = load_checkpoint(resume_from, family, key)
+    else:
+        # The seeds are drawn from a generator of their own: a random start must not shift the training's numbers.
+        seeds = initial_seeds(scene, config.init, torch.Generator().manual_seed(seed), events)
+        params = family.initial_parameters(seeds, config.init.opacity, config.sh_degree)
+        state, journal = TrainState.create(family, params, scene.extent(), seed), Journal()
+        strategy.start(state)
+
+    loop = _Loop(state, config, strategy, regularizers, levels, background)
+    meter = _Meter(journal, config, events, state.iteration)
+    interrupted = False
+    while state.iteration < config.iterations and not interrupted:
+        meter.record(state, *loop.iterate(meter.due(state.iteration + 1)))
+        interrupted = should_stop() and state.iteration < config.iterations
+        scheduled = config.checkpoint_every > 0 and state.iteration % config.checkpoint_every == 0
+        if checkpoint_dir is not None and (interrupted or (scheduled and state.iteration < config.iterations)):
+            meter.stop_clock()
+            save_checkpoint(checkpoint_dir, state, journal, key)
+    meter.stop_clock()
+    return SplatsResult(
+        scene=scene.with_node(Node("splats", _result(state), kind="scene")),
+        history=journal.history,
+        interrupted=interrupted,
+        iterations=state.iteration,
+        seconds=journal.seconds,
+    )
+
+
+class _Loop:
+    """One iteration after another on a state."""
+
+    def __init__(
+        self,
+        state: TrainState,
+        config: SplatsConfig,
+        strategy: DensityStrategy,
+        regularizers: list[Regularizer],
+        levels: list[list[TrainingPhoto]],
+        background: tuple[float, float, float] | None,
+    ) -> None:
+        self.state, self.config, self.strategy, self.regularizers = state, config, strategy, regularizers
+        self.levels, self.background = levels, background
+        self.raster = RasterConfig(antialias=config.antialias)
+        self.probe = torch.zeros(0, 4)
+
+    def iterate(self, measure: bool) -> tuple[float, float | None]:
+        """Train on the next photo. Returns the loss and, if asked, the squared error of the render."""
+        state, config = self.state, self.config
+        iteration, progress = state.iteration, state.iteration / config.iterations
+        level = config.resolution.level_at(iteration, config.iterations)
+        photo = self.levels[level][state.next_photo(len(self.levels[level]))]
+        background = choose_background(photo, config.loss, self.background, state.generator)
+
+        params = state.params
+        for regularizer in self.regularizers:
+            params = regularizer.render_parameters(state, params, progress)
+        probe = self._fresh_probe() if self.strategy.needs_probe(iteration) else None
+        render = rasterize(
+            params, photo.world_to_camera, photo.K, photo.width, photo.height,
+            family=state.family.name, sh_degree=sh_degree_at(iteration, config.sh_interval, config.sh_degree),
+            background=background, screen_probe=probe, config=self.raster,
+        )  # fmt: skip
+        loss = photometric_loss(render.color, photo, background, config.loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+        error = squared_error(render.color, photo, background) if measure else None
+
+        with torch.no_grad():
+            visible = render.radii > 0
+            gradient = None if probe is None else probe.grad
+            self.strategy.after_backward(state, iteration, visible, gradient, (photo.width, photo.height))
+            state.rates = state.family.learning_rates(state.extent, progress)
+            adam_update(state, visible if config.visible_adam else None)
+            for regularizer in self.regularizers:
+                regularizer.after_step(state, progress)
+            self.strategy.after_step(state, iteration)
+        state.iteration += 1
+        return loss.item(), error
+
+    def _fresh_probe(self) -> Tensor:
+        """Zeros [N, 4] that collect screen-space gradients; the same memory while N stays."""
+        if len(self.probe) != len(self.state):
+            self.probe = torch.zeros(len(self.state), 4, requires_grad=True)
+        self.probe.grad = None
+        return self.probe
+
+
+class _Meter:
+    """Turns losses into progress events and curves."""
+
+    def __init__(self, journal: Journal, config: SplatsConfig, events: Listener, iteration: int) -> None:
+        self.journal, self.config, self.events = journal, config, events
+        self.started = self.window_started = time.perf_counter()
+        self.window_iteration = iteration
+        self.speed: float | None = None
+        self.loss_sum, self.loss_count = 0.0, 0
+
+    def due(self, iteration: int) -> bool:
+        """Whether iteration `iteration` (from 1) ends a reporting window."""
+        return iteration % self.config.report_every == 0 or iteration == self.config.iterations
+
+    def record(self, state: TrainState, loss: float, error: float | None) -> None:
+        """Take note of an iteration."""
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"iteration {state.iteration}: the loss is {loss}")
+        self.loss_sum, self.loss_count = self.loss_sum + loss, self.loss_count + 1
+        if error is None:
+            return
+        journal, now = self.journal, time.perf_counter()
+        psnr = -10 * math.log10(max(error, 1e-10))
+        journal.psnr = psnr if journal.psnr is None else 0.9 * journal.psnr + 0.1 * psnr
+        speed = (state.iteration - self.window_iteration) / max(now - self.window_started, 1e-9)
+        self.speed = speed if self.speed is None else 0.8 * self.speed + 0.2 * speed
+        mean_loss = self.loss_sum / self.loss_count
+        journal.history.append(
+            {"iteration": state.iteration, "loss": mean_loss, "psnr": journal.psnr, "num_primitives": len(state)}
+        )
+        self.events(
+            Progress(
+                STAGE,
+                state.iteration,
+                self.config.iterations,
+                it_per_s=self.speed,
+                eta_s=(self.config.iterations - state.iteration) / self.speed,
+                num_primitives=len(state),
+                loss=mean_loss,
+                psnr=journal.psnr,
+            )
+        )
+        self.loss_sum, self.loss_count = 0.0, 0
+        self.window_started, self.window_iteration = now, state.iteration
+
+    def stop_clock(self) -> None:
+        """Add the time since the start, or since the last call, to the journal."""
+        now = time.perf_counter()
+        self.journal.seconds += now - self.started
+        self.started = now
+
+
+def _result(state: TrainState) -> Splats:
+    """The splats that can be seen at all."""
+    seen = state.family.opacities(state.params) >= _INVISIBLE
+    if not bool(seen.any()):
+        seen = torch.ones_like(seen)
+    return Splats(state.family.name, {name: value.detach()[seen].clone() for name, value in state.params.items()})

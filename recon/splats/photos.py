@@ -1,0 +1,97 @@
+"""Training photos as tensors at every resolution that the optimisation uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon.errors import ReconError
+from recon.scene.nodes import View
+
+if TYPE_CHECKING:
+    from recon.io.images import Image
+
+
+@dataclass(frozen=True)
+class TrainingPhoto:
+    """One photo with the camera that took it, float32."""
+
+    name: str
+    rgb: Tensor
+    """[H, W, 3] in [0, 1], sRGB, multiplied by alpha. Stored channel by channel, as the loss reads it."""
+    alpha: Tensor | None
+    """[H, W] in [0, 1]: how much of the object covers the pixel; None when the photo is opaque."""
+    weight: Tensor | None
+    """[H, W] in [0, 1]: how much the pixel counts; None when all do."""
+    world_to_camera: Tensor
+    """[4, 4]."""
+    K: Tensor
+    """[3, 3], px of this resolution."""
+
+    @property
+    def width(self) -> int:
+        """px"""
+        return self.rgb.shape[1]
+
+    @property
+    def height(self) -> int:
+        """px"""
+        return self.rgb.shape[0]
+
+    def target(self, background: Tensor) -> Tensor:
+        """The photo [H, W, 3] on a background colour [3]."""
+        if self.alpha is None:
+            return self.rgb
+        return self.rgb + (1 - self.alpha)[..., None] * background
+
+
+def training_photos(
+    views: Sequence[View], images: Mapping[str, Image], divisors: Sequence[int], min_side: int
+) -> list[list[TrainingPhoto]]:
+    """For every divisor, the photos of `views` with width and height divided by it (area average).
+
+    `images` holds the loaded photo of every view by name. No side gets smaller than `min_side` px (or than the photo).
+    """
+    for view in views:
+        image = images[view.name]
+        found = image.rgb.shape[1], image.rgb.shape[0]
+        if found != (view.camera.width, view.camera.height):
+            raise ReconError(
+                f"view {view.name}: K is for {view.camera.width}x{view.camera.height}", found=f"{found[0]}x{found[1]}",
+                fix="re-run recon poses",
+            )  # fmt: skip
+        if not view.camera.distortion.is_identity:
+            raise ReconError(
+                f"view {view.name}: the camera has lens distortion", found=view.camera.distortion.model,
+                wanted="an undistorted photo", fix="re-run recon poses",
+            )  # fmt: skip
+    return [[_resized(view, images[view.name], divisor, min_side) for view in views] for divisor in divisors]
+
+
+def _resized(view: View, image: Image, divisor: int, min_side: int) -> TrainingPhoto:
+    import cv2
+
+    camera = view.camera
+    shrink = max(1.0, min(float(divisor), min(camera.width, camera.height) / min_side))
+    size = (max(1, round(camera.width / shrink)), max(1, round(camera.height / shrink)))
+    rgb, alpha = image.rgb.astype(np.float32), image.alpha
+    if alpha is not None:
+        alpha = alpha.astype(np.float32)
+        rgb = rgb * alpha[..., None]
+    if size != (camera.width, camera.height):
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        alpha = None if alpha is None else cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    planes = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
+    return TrainingPhoto(
+        name=view.name,
+        rgb=planes.permute(1, 2, 0),
+        alpha=None if alpha is None else torch.from_numpy(np.ascontiguousarray(alpha)),
+        weight=None,
+        world_to_camera=view.world_to_camera.float(),
+        K=camera.resized(*size).K.float(),
+    )

@@ -1,0 +1,25 @@
+"""Regularisers. A new one is a file here, a field of `SplatsConfig` and two lines in `make_regularizers`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recon.splats.regularizers.dropout import Dropout, DropoutConfig
+from recon.splats.regularizers.opacity_decay import OpacityDecay, OpacityDecayConfig
+from recon.splats.regularizers.regularizer import Regularizer
+
+if TYPE_CHECKING:
+    from recon.splats.config import SplatsConfig
+
+
+def make_regularizers(config: SplatsConfig) -> list[Regularizer]:
+    """Those that `config` switches on, in the order they are applied."""
+    found: list[Regularizer] = []
+    if config.dropout.rate > 0:
+        found.append(Dropout(config.dropout))
+    if config.opacity_decay.remaining < 1:
+        found.append(OpacityDecay(config.opacity_decay, config.iterations))
+    return found
+
+
+__all__ = ["DropoutConfig", "OpacityDecayConfig", "Regularizer", "make_regularizers"]
