@@ -24,9 +24,13 @@ class LossConfig:
 
     ssim_weight: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of 1 - SSIM; the rest is L1."""
+    alpha: Literal["auto", "coverage", "weight"] = "auto"
+    """What the alpha of photos means. `coverage`: where it is 0 there is nothing, so splats must stay away. `weight`:
+    the pixel is not looked at (masked, or outside of the lens). `auto`: coverage for captures that come with a
+    background colour, such as NeRF-synthetic, else weight."""
     background: Literal["random", "capture"] = "random"
-    """What photos with alpha are put on: a new colour in every iteration, which forbids filling the void with
-    splats of the background's colour, or the capture's own colour."""
+    """What photos whose alpha is coverage are put on: a new colour in every iteration, which forbids filling the void
+    with splats of the background's colour, or the capture's own colour."""
 
 
 @config

@@ -64,7 +64,8 @@ def optimize(
     """Fit splats to the training views of `scene`, starting from its points.
 
     images: loaded photos by view name; read from the views when None. Test views are never looked at.
-    background: colour in [0, 1], sRGB, behind the capture, such as white for NeRF-synthetic.
+    background: colour in [0, 1], sRGB, behind the capture, such as white for NeRF-synthetic; None when it fills its
+    photos, whose alpha then only masks (see `LossConfig.alpha`).
     should_stop: asked after every iteration; when it says yes a checkpoint is written and the result returned.
     checkpoint_dir: where checkpoints go.   resume_from: folder of a checkpoint of the same settings, views and seed.
     On a CPU the result depends on the arguments alone, not on the number of threads or on being resumed.
@@ -82,7 +83,8 @@ def optimize(
         make_strategy(config.density, config.iterations),
         make_regularizers(config),
     )
-    levels = training_photos(views, images, config.resolution.divisors(), config.resolution.min_side)
+    coverage = config.loss.alpha == "coverage" or (config.loss.alpha == "auto" and background is not None)
+    levels = training_photos(views, images, config.resolution.divisors(), config.resolution.min_side, coverage)
     key = fingerprint(config, views, seed)
     if resume_from is not None:
         state, journal = load_checkpoint(resume_from, family, key)
