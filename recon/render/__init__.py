@@ -1,0 +1,1 @@
+"""Differentiable rendering: `rasterize`, its plain-torch twin, image losses and the fused optimiser step."""

@@ -1,0 +1,135 @@
+// Gradient of the compositing of one tile, back to front.
+//
+// With q_j = c_j . v and v = dL/dimage, one scalar per pixel carries everything behind primitive i, whatever the number
+// of channels:
+//     dL/dalpha_i = T_i q_i - suffix_i / (1 - alpha_i),   suffix_i = sum_{j > i} w_j q_j + T_N (background . v - dL/dA).
+// The transmittance is recovered by division, so nothing is stored per pixel and primitive.
+//
+// Primitive by primitive: sums over pixels stay in registers across the blocks, and are reduced over the lanes once per
+// instance. They go to the instance's own slot; nobody else writes there, so no atomics and no dependence on threads.
+#pragma once
+
+#include "cpu/tile.h"
+
+namespace recon {
+inline namespace RECON_ISA {
+
+template <class Real, int Channels, bool Extra>
+struct BlockGradient {
+    Pack<Real> transmittance, suffix, last;
+    Pack<Real> v[Channels];
+    Pack<Real> v_median, median_place;  // Extra only
+};
+
+template <class Real, int Channels, bool Extra>
+void backward_tile(const RasterArgs<Real>& a, int64_t tile) {
+    using P = Pack<Real>;
+    const TileFrame<Real> frame(a, tile);
+    const int64_t begin = a.tile_offsets[tile], end = a.tile_offsets[tile + 1];
+    if (begin == end) return;
+    const int width = kMomentWidth + a.channels;
+    const int64_t plane = int64_t(a.width) * a.height;
+    const P zero = P(Real(0)), one = P(Real(1));
+
+    BlockGradient<Real, Channels, Extra> state[kBlocks];
+    alignas(64) Real block_last[kLanes] = {};
+    Real tile_last = 0;
+    for (int b = 0; b < kBlocks; ++b) {
+        if (!frame.on_image(b)) continue;
+        auto& s = state[b];
+        s.transmittance = frame.load(a.transmittance, b);
+        s.last = frame.load(a.last, b);
+        P behind = a.v_alpha ? -frame.load(a.v_alpha, b) : zero;
+        for (int c = 0; c < Channels; ++c) {
+            s.v[c] = c < a.channels ? frame.load(a.v_image + c * plane, b) : zero;
+            if (a.background && c < a.channels) behind = behind + s.v[c] * P(a.background[c]);
+        }
+        s.suffix = s.transmittance * behind;
+        if constexpr (Extra) {
+            s.v_median = a.v_median_depth ? frame.load(a.v_median_depth, b) : zero;
+            s.median_place = a.v_median_depth ? frame.load(a.median_place, b) : zero;
+        }
+        for (int l = 0; l < kLanes; ++l) {
+            const Real place = s.last[l];
+            if (place > block_last[b]) block_last[b] = place;
+        }
+        if (block_last[b] > tile_last) tile_last = block_last[b];
+    }
+    const P lasts = P::load(block_last);
+    const int64_t used = int64_t(tile_last);
+
+    for (int64_t i = begin + used; i < end; ++i)
+        std::memset(a.moments + int64_t(a.instances[2 * i + 1]) * width, 0, size_t(width) * sizeof(Real));
+
+    const P threshold = P(Real(kLog2MinAlpha)), max_alpha = P(a.alpha_max);
+    P px[kBlocks], py[kBlocks];
+    for (int b = 0; b < kBlocks; ++b) px[b] = frame.pixel_x(b), py[b] = frame.pixel_y(b);
+    Batch<Real, Channels> batch;
+    for (int64_t base = used - (used ? (used - 1) % kBatch + 1 : 0); used && base >= 0; base -= kBatch) {
+        const int count = int(used - base < kBatch ? used - base : kBatch);
+        batch.stage(a, frame, begin + base, count);
+        for (int k = count - 1; k >= 0; --k) {
+            Real* out = a.moments + int64_t(batch.slot[k]) * width;
+            const P place = P(Real(base + k + 1));
+            uint32_t bits = batch.blocks[k] & (lasts >= place).bits();
+            if (!bits) {
+                std::memset(out, 0, size_t(width) * sizeof(Real));
+                continue;
+            }
+            const Staged<Real, Channels>& g = batch.primitive[k];
+            constexpr int kSums = (Extra ? kMomentWidth : 6) + Channels;
+            constexpr int kFirstChannel = Extra ? kMomentWidth : 6;
+            P sum[kSums];
+            for (P& s : sum) s = zero;
+            for (; bits; bits &= bits - 1) {
+                const int b = __builtin_ctz(bits);
+                auto& s = state[b];
+                const P dx = px[b] - P(g.x), dy = py[b] - P(g.y);
+                const P power = log2_alpha(g, dx, dy);
+                const auto hit = (power >= threshold) & (s.last >= place);
+                if (!hit.bits()) continue;
+                const P raw = exp2_unchecked(power);
+                const P alpha = select(hit, min(raw, max_alpha), zero);
+                const P inverse = reciprocal(one - alpha);
+                const P before = s.transmittance * inverse;
+                const P weight = alpha * before;
+                P q = zero;
+                for (int c = 0; c < Channels; ++c) {
+                    q = q + P(g.channel[c]) * s.v[c];
+                    sum[kFirstChannel + c] = sum[kFirstChannel + c] + weight * s.v[c];
+                }
+                const P v_alpha = before * q - s.suffix * inverse;
+                s.suffix = s.suffix + weight * q;
+                s.transmittance = before;
+                // g = -alpha dL/dalpha = dL/dq; a clamped alpha has no slope.
+                const P slope = select(raw < max_alpha, -(alpha * v_alpha), zero);
+                const P along_x = slope * dx, along_y = slope * dy;
+                sum[0] = sum[0] + slope;
+                sum[1] = sum[1] + along_x;
+                sum[2] = sum[2] + along_y;
+                sum[3] = sum[3] + along_x * dx;
+                sum[4] = sum[4] + along_x * dy;
+                sum[5] = sum[5] + along_y * dy;
+                if constexpr (Extra) {
+                    const P to_natural = P(Real(1.0 / kLog2E));
+                    sum[6] = sum[6] + to_natural * abs(P(2 * g.A) * along_x + P(g.B) * along_y);
+                    sum[7] = sum[7] + to_natural * abs(P(g.B) * along_x + P(2 * g.C) * along_y);
+                    const auto chosen = (s.median_place >= place) & (s.median_place <= place);
+                    sum[8] = sum[8] + select(chosen, s.v_median, zero);
+                }
+            }
+            Real reduced[kSums];
+            sum_lanes<kSums>(sum, reduced);
+            if constexpr (Extra) {
+                std::memcpy(out, reduced, size_t(width) * sizeof(Real));
+            } else {
+                std::memcpy(out, reduced, 6 * sizeof(Real));
+                out[6] = out[7] = out[8] = 0;
+                for (int c = 0; c < a.channels; ++c) out[kMomentWidth + c] = reduced[6 + c];
+            }
+        }
+    }
+}
+
+}  // namespace RECON_ISA
+}  // namespace recon
