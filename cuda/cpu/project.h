@@ -200,7 +200,7 @@ void project_group_backward(const ProjectArgs<Real>& a, const ProjectBackwardArg
         const P v_color = select(value > zero, keep(color[c]), zero);
         for (int j = 0; j < terms; ++j) {
             v_basis[j] = v_basis[j] + v_color * coefficients[j];
-            if (b.v_sh_coeffs) (basis[j] * v_color).scatter(b.v_sh_coeffs + stride * i + 3 * j + c, stride, count);
+            if (b.v_sh_coeffs) keep(basis[j] * v_color).scatter(b.v_sh_coeffs + stride * i + 3 * j + c, stride, count);
         }
         if (b.v_sh_coeffs)
             for (int j = terms; j < a.sh_coefficients; ++j) zero.scatter(b.v_sh_coeffs + stride * i + 3 * j + c, stride, count);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -114,7 +115,7 @@ def rasterize(
         frames.append(Render(**{**first.__dict__, "features": merged}))
     if single:
         return frames[0]
-    stacked = {}
+    stacked: dict[str, Any] = {}
     for name in Render.__dataclass_fields__:
         values = [getattr(frame, name) for frame in frames]
         stacked[name] = None if values[0] is None else torch.stack(values)

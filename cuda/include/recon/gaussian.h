@@ -162,8 +162,10 @@ RECON_HD Footprint<T> gaussian_footprint(const Gaussian<T>& in, const Camera<S>&
     const T safe = max(reach, constant<T>(0));
     f.half_x = sqrt(safe * (g.s00 + eps));
     f.half_y = sqrt(safe * (g.s11 + eps));
-    // Written so that a NaN anywhere makes the Gaussian invisible; the upper bounds catch overflow to infinity.
-    f.visible = (g.p.z > T(camera.near_plane)) & (g.p.z < T(camera.far_plane)) & (reach > constant<T>(0)) &
+    // Written so that a NaN anywhere makes the Gaussian invisible (min and max inside exp may swallow one, so the
+    // parameters are asked too); the upper bounds catch overflow to infinity.
+    const T parameters = in.log_scale.x + in.log_scale.y + in.log_scale.z + in.opacity_logit;
+    f.visible = (parameters <= parameters) & (g.p.z > T(camera.near_plane)) & (g.p.z < T(camera.far_plane)) & (reach > constant<T>(0)) &
                 (g.det < constant<T>(1e30)) & (g.det > constant<T>(1e-30)) & (abs(f.x) + abs(f.y) < constant<T>(1e9));
     return f;
 }
