@@ -130,6 +130,7 @@ def _write(path: Path, columns: dict[str, np.ndarray]) -> None:
     kinds = {"f4": "float", "u1": "uchar"}
     lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"]
     lines += [f"property {kinds[layout[name].str[1:]]} {name}" for name in columns]
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(("\n".join([*lines, "end_header"]) + "\n").encode())
         rows.tofile(file)

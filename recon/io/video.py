@@ -23,6 +23,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
         raise ReconError(f"{path}: video format", found=path.suffix or "no ending", wanted=".mp4")
     if not fps > 0:
         raise ReconError(f"{path}: frames per second", found=fps, wanted="a number above 0")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         writer = None
         shape: tuple[int, ...] = ()
