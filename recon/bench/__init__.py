@@ -1,0 +1,1 @@
+"""What the README's tables come from. Figures are medians; compare ratios within one run, machines differ."""

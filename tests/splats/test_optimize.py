@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from recon.io.images import Image
-from recon.render.rasterize import rasterize
 from tiny_capture import SIZE, Capture, make_capture
 
 from recon.errors import ReconError
 from recon.events import Event, Progress, StageWarning
+from recon.io.images import Image
+from recon.render.rasterize import rasterize
 from recon.splats.checkpoint import FILE_NAME
 from recon.splats.config import SplatsConfig
 from recon.splats.density import GradientConfig, McmcConfig

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from recon.io.images import Image
-from recon.render.rasterize import rasterize
 from torch import Tensor
 
 from recon.geometry import rigid, spherical_harmonics
 from recon.geometry.camera import Camera
+from recon.io.images import Image
+from recon.render.rasterize import rasterize
 from recon.scene import Node, Photo, Points, Scene, View
 
 SIZE = (72, 56)
