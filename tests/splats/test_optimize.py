@@ -22,7 +22,9 @@ from recon.splats.schedule import ResolutionConfig
 
 STRATEGIES = {
     # Everything that restructures happens within 60 iterations, before and after the interruption at 30.
-    "gradient": GradientConfig(start=10, stop=0.95, every=10, grow_gradient=1e-5, reset_every=25, split_size=0.05),
+    "gradient": GradientConfig(
+        start=10, stop=0.95, every=10, grow_gradient=1e-5, reset_every=25, split_size=0.05, cap=600
+    ),
     "mcmc": McmcConfig(start=10, stop=0.95, every=10, growth=1.2, cap=150),
 }
 
