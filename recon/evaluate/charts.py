@@ -13,7 +13,16 @@ from torch import Tensor
 
 # Black to pale yellow through violet and orange: perceptually even, readable in grey and by colour-blind people.
 _HEAT = np.array(
-    [[0, 0, 4], [40, 11, 84], [101, 21, 110], [159, 42, 99], [212, 72, 66], [245, 125, 21], [250, 193, 39], [252, 255, 164]]
+    [
+        [0, 0, 4],
+        [40, 11, 84],
+        [101, 21, 110],
+        [159, 42, 99],
+        [212, 72, 66],
+        [245, 125, 21],
+        [250, 193, 39],
+        [252, 255, 164],
+    ]
 )
 ERROR_SCALE = 0.25
 """Mean absolute colour error that the brightest colour of an error map stands for; the same in every report."""

@@ -101,7 +101,7 @@ def _headline(report: Report) -> str:
         (f"{train['psnr']:.2f} dB", "PSNR, training") if train else None,
         (f"{splats['num_primitives']:,}", "splats") if "num_primitives" in splats else None,
         (f"{len(train['views'])} / {len(test.get('views', {}))}", "photos trained / held out") if train else None,
-        (_seconds(splats["seconds"]), "to optimise") if "seconds" in splats else None,
+        (_seconds(splats["optimize_seconds"]), "to optimise") if "optimize_seconds" in splats else None,
     ]
     return (
         '<div class="numbers">'
@@ -127,7 +127,9 @@ def _views(report: Report) -> str:
 
     def figure(image: np.ndarray, caption: str, view: str) -> str:
         source = charts.data_uri(image, side)
-        return f'<figure><img src="{source}" alt="{caption} of {escape(view)}"><figcaption>{caption}</figcaption></figure>'
+        return (
+            f'<figure><img src="{source}" alt="{caption} of {escape(view)}"><figcaption>{caption}</figcaption></figure>'
+        )
 
     cards = "".join(
         f'<section class="view"><header><b>{escape(one.name)}</b>'

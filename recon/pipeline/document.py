@@ -116,7 +116,9 @@ def load_yaml(path: Path) -> Document:
     except UnicodeDecodeError as error:
         raise ReconError(f"{path}: not a text file in UTF-8 ({error.reason})", wanted="YAML") from None
     except OSError as error:
-        raise ReconError(f"{path}: cannot be read: {error.strerror}", fix="check the path and its permissions") from None
+        raise ReconError(
+            f"{path}: cannot be read: {error.strerror}", fix="check the path and its permissions"
+        ) from None
     return parse_yaml(text, str(path), path.resolve().parent)
 
 

@@ -56,7 +56,9 @@ def explain(error: ValidationError, root: type, document: Document, name: str) -
         return _unknown_key(root, path, where)
     if problem["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         key = str(problem["loc"][-1])
-        return ReconError(f"{where.rsplit(':', 1)[0]}: key {'.'.join((*map(str, path), key))!r} is missing", fix="add it")
+        return ReconError(
+            f"{where.rsplit(':', 1)[0]}: key {'.'.join((*map(str, path), key))!r} is missing", fix="add it"
+        )
     same = [other for other in problems if _real_path(other["loc"], document.data)[0] == path]
     wanted = list(dict.fromkeys(_wanted(other) for other in same))
     return ReconError(
@@ -78,7 +80,9 @@ def _unknown_key(root: type, path: KeyPath, where: str) -> ReconError:
         every = {".".join(map(str, found)): found[-1] for found in _all_keys(root)}
         guesses = [dotted for dotted, last in every.items() if last == key]
     fix = f"did you mean {guesses[0]!r}?" if guesses else None
-    return ReconError(f"{where}: unknown key {prefix + key!r}" + ("" if fix else f"; known: {', '.join(known)}"), fix=fix)
+    return ReconError(
+        f"{where}: unknown key {prefix + key!r}" + ("" if fix else f"; known: {', '.join(known)}"), fix=fix
+    )
 
 
 def _wanted(problem: Any) -> str:

@@ -1,0 +1,34 @@
+"""Ctrl-C that lets a stage finish its step and publish."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def graceful_stop() -> Iterator[Callable[[], bool]]:
+    """A function that says whether the user asked to stop, by Ctrl-C or SIGTERM, since the block began.
+
+    The first signal only sets the flag; a second one raises KeyboardInterrupt at once. Signals are left alone outside
+    of the main thread, where Python does not allow to handle them.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,99 @@
+"""What a run leaves beside the scene: metrics, report, renders, exports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recon.errors import ReconError
+from recon.evaluate import charts
+from recon.evaluate.image import Comparison, evaluate_views
+from recon.evaluate.renderer import SplatRenderer
+from recon.evaluate.report import Report, ViewPictures, render_html
+from recon.events import FileWritten, Listener, Progress
+from recon.io.decode import write_png
+from recon.io.ply import write_splats
+from recon.pipeline.splats_stage import read_history
+from recon.scene import Scene
+from recon.scene.atomic import atomic_path, write_json_atomic
+
+# Without held-out views the report shows some training views instead: enough to see what is wrong.
+_TRAINING_PICTURES = 4
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well the scene's splats show its photos."""
+
+    metrics: dict[str, Any]
+    """What metrics.json holds."""
+    pictures: tuple[ViewPictures, ...]
+    """Of held-out views, else of the first training views."""
+
+
+def evaluate_scene(scene: Scene, out: Path, events: Listener) -> Evaluation:
+    """Measure all views, write `metrics.json` and `renders/test/*.png` into `out`."""
+    renderer = SplatRenderer.of(scene)
+    test, train = scene.split("test"), scene.split("train")
+    pictures: list[ViewPictures] = []
+    done = 0
+
+    def keep(comparison: Comparison) -> None:
+        nonlocal done
+        done += 1
+        events(Progress("evaluation", done, len(test) + len(train)))
+        held_out = comparison.view.split == "test"
+        if held_out or (not test and len(pictures) < _TRAINING_PICTURES):
+            pictures.append(ViewPictures.of(comparison))
+        if held_out:
+            path = Path(comparison.view.name).with_suffix(".png")
+            write_png(out / "renders" / "test" / path, charts.to_bytes(comparison.rendered))
+
+    background = renderer.behind_photos
+    metrics: dict[str, Any] = {
+        "test": evaluate_views(test, renderer, background, keep),
+        "train": evaluate_views(train, renderer, background, keep),
+        "poses": {
+            "views": len(scene.views),
+            "points": 0 if scene.points is None else len(scene.points.positions),
+        },
+        "splats": {"num_primitives": len(renderer.splats)},
+    }
+    metrics = {name: values for name, values in metrics.items() if values}
+    if "test" not in metrics and "train" not in metrics:
+        raise ReconError(f"{out}: no view of the scene has a photo to compare with", fix="run the poses stage again")
+    write_json_atomic(out / "metrics.json", metrics)
+    events(FileWritten(str(out / "metrics.json")))
+    return Evaluation(metrics, tuple(pictures))
+
+
+def write_report(scene: Scene, out: Path, run: Mapping[str, Any], evaluation: Evaluation, events: Listener) -> None:
+    """Write `report.html` into `out`. `run` is what run.json holds."""
+    record = next((one for one in reversed(scene.provenance) if one.stage == "splats"), None)
+    history = read_history(out / "stages" / record.folder) if record else []
+    has_test = "test" in evaluation.metrics
+    page = render_html(
+        Report(
+            title=out.resolve().name,
+            run=run,
+            metrics=evaluation.metrics,
+            pictures=evaluation.pictures,
+            pictured="Held-out views" if has_test else "Training views",
+            history=history,
+        )
+    )
+    path = out / "report.html"
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    events(FileWritten(str(path)))
+
+
+def write_exports(scene: Scene, out: Path, events: Listener) -> None:
+    """Write `exports/splats.ply`."""
+    assert scene.splats is not None
+    path = out / "exports" / "splats.ply"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_splats(path, scene.splats)
+    events(FileWritten(str(path)))

@@ -1,0 +1,151 @@
+"""Stage 1 with known poses: a capture to undistorted, scaled photos, cameras and points."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from recon.errors import ReconError
+from recon.events import Progress, StageWarning
+from recon.io.capture import Capture, Skipped, read_capture
+from recon.io.files import shorten
+from recon.io.images import prepare_view
+from recon.io.splits import assign_splits
+from recon.pipeline.config import RunConfig, to_plain
+from recon.pipeline.stage import StageContext, StageOutput, artifact_key, hash_file
+from recon.poses.known import check_poses, with_points
+from recon.scene import Points, Scene, View
+
+
+class PosesStage:
+    """Reads the capture, splits it, sees to points and writes the photos that the next stages work on."""
+
+    name = "poses"
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        plain = to_plain(config)
+        # The paths and lists of names are left out: what they lead to is hashed as input.
+        self.settings = {name: plain[name] for name in ("downscale", "max_side", "poses", "seed")}
+
+    @cached_property
+    def capture(self) -> Capture:
+        """The photos as they are on disk, with the views that take part and their splits."""
+        config = self.config
+        images = config.images if isinstance(config.images, Path) else list(config.images)
+        capture = read_capture(images, config.cameras, config.masks)
+        views = config.views
+        scene = assign_splits(
+            capture.scene,
+            list(views.train) if isinstance(views.train, tuple) else views.train,
+            list(views.test) if isinstance(views.test, tuple) else views.test,
+            views.file,
+        )
+        check_poses(scene)
+        return replace(capture, scene=scene)
+
+    def key(self, scene: Scene) -> str:
+        """Hash of settings, cameras, splits, points and the content of photos and masks."""
+        source = self.capture.scene
+        inputs: dict[str, Any] = {
+            "background": self.capture.background,
+            "views": [_view_content(view) for view in source.views],
+            "points": _points_content(source.points),
+        }
+        return artifact_key(self.name, self.settings, inputs)
+
+    def make(self, scene: Scene, context: StageContext) -> StageOutput:
+        """Points first, because they want the photos at full size; then the photos."""
+        for message in _skipped(self.capture.skipped):
+            context.events(StageWarning(self.name, message))
+        source = self.capture.scene
+        if self.config.poses.refine:
+            context.events(StageWarning(self.name, "poses.refine: the capture's own poses are taken as they are"))
+        if not source.split("test"):
+            context.events(StageWarning(self.name, "no view is held out, so quality on new views cannot be measured"))
+        with_seeds = with_points(source, seed=self.config.seed, events=context.events)
+        prepared = self._prepare(with_seeds.views, context)
+        result = replace(with_seeds, views=prepared, provenance=())
+        train, test = len(result.split("train")), len(result.split("test"))
+        points = 0 if result.points is None else len(result.points.positions)
+        camera = prepared[0].camera
+        return StageOutput(
+            result,
+            f"{train} training and {test} held-out views of {camera.width}x{camera.height} px, {points:,} points",
+            {
+                "train_views": train,
+                "test_views": test,
+                "num_points": points,
+                "background": self.capture.background and list(self.capture.background),
+                "skipped": len(self.capture.skipped),
+            },
+        )
+
+    def _prepare(self, views: Sequence[View], context: StageContext) -> tuple[View, ...]:
+        """Undistorted and scaled photos in `images/`, in threads: decoding and resampling leave the interpreter."""
+        _refuse_same_file(views)
+        folder = context.folder / "images"
+        workers = min(len(views), os.cpu_count() or 1, 8)  # each holds a few photos in float32
+        with ThreadPoolExecutor(workers) as pool:
+            config = self.config
+            jobs = [pool.submit(prepare_view, view, config.downscale, config.max_side, folder) for view in views]
+            try:
+                for done, job in enumerate(as_completed(jobs), 1):
+                    job.result()
+                    context.events(Progress(self.name, done, len(jobs)))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return tuple(job.result() for job in jobs)
+
+
+def _view_content(view: View) -> dict[str, Any]:
+    camera, photo = view.camera, view.photo
+    return {
+        "name": view.name,
+        "split": view.split,
+        "size": [camera.width, camera.height],
+        "K": camera.K.tolist(),
+        "distortion": [camera.distortion.model, list(camera.distortion.params)],
+        "world_to_camera": view.world_to_camera.tolist(),
+        "photo": photo and hash_file(photo.path),
+        "mask": photo and photo.mask and hash_file(photo.mask),
+    }
+
+
+def _points_content(points: Points | None) -> list[str] | None:
+    import hashlib
+
+    if points is None:
+        return None
+    return [
+        hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
+        for tensor in (points.positions, points.colors)
+    ]
+
+
+def _skipped(skipped: Sequence[Skipped]) -> list[str]:
+    """One line per reason."""
+    return [
+        f"{count} skipped ({reason}): {shorten([one.name for one in skipped if one.reason == reason])}"
+        for reason, count in Counter(one.reason for one in skipped).items()
+    ]
+
+
+def _refuse_same_file(views: Sequence[View]) -> None:
+    """Photos become PNG files, so a.jpg and a.png cannot both be kept."""
+    counts = Counter(Path(view.name).with_suffix("") for view in views)
+    stem, count = counts.most_common(1)[0]
+    if count > 1:
+        same = [view.name for view in views if Path(view.name).with_suffix("") == stem]
+        raise ReconError(
+            "two photos have one name apart from their ending",
+            found=shorten(same),
+            fix="rename one of them, or leave it out of views",
+        )
