@@ -1,0 +1,64 @@
+"""The command `recon`. Every subcommand is a dataclass in a file of its own; what it needs is imported when it runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+from recon.cli.bench import Bench
+from recon.cli.doctor import Doctor
+from recon.cli.eval import Eval
+from recon.cli.export import Export
+from recon.cli.info import Info
+from recon.cli.render import Render
+from recon.cli.run import Run
+from recon.errors import ReconError
+
+Command = (
+    Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Eval, tyro.conf.subcommand("eval")]
+    | Annotated[Render, tyro.conf.subcommand("render")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
+)
+
+MISTAKE = 2
+"""Exit code for mistakes of the user, with one message and no traceback."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code. Faults of this package keep their traceback.
+
+    Raises SystemExit for `--help` (0) and for arguments that do not parse (2).
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        command: Command = tyro.cli(
+            Command,  # type: ignore[arg-type]
+            prog="recon",
+            description="A few photos in, a 3D scene out.",
+            args=arguments,
+            config=(tyro.conf.OmitArgPrefixes,),
+        ) if not Bench.takes(arguments) else Bench.parse(arguments)  # fmt: skip
+        return command.run(arguments)
+    except ReconError as error:
+        print(f"recon: {error}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("recon: interrupted; what was published before is unharmed", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # `recon info | head`: the reader left. Nothing more can be said on this pipe, not even at exit.
+        sys.stdout = None  # type: ignore[assignment]
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
