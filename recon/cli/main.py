@@ -40,13 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
+        if Bench.takes(arguments):
+            return Bench.parse(arguments).run(arguments)
         command: Command = tyro.cli(
             Command,  # type: ignore[arg-type]
             prog="recon",
             description="A few photos in, a 3D scene out.",
             args=arguments,
             config=(tyro.conf.OmitArgPrefixes,),
-        ) if not Bench.takes(arguments) else Bench.parse(arguments)  # fmt: skip
+        )
         return command.run(arguments)
     except ReconError as error:
         print(f"recon: {error}", file=sys.stderr)

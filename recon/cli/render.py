@@ -34,7 +34,7 @@ class Render:
     scale: float = 1.0
     """Multiplies width and height of the pictures."""
     to: Path | None = None
-    """Folder for PNG files or a file that ends in .mp4. Default: renders/SPLIT or renders/PATH.mp4 in the run's folder."""
+    """Folder for PNG files, or a file that ends in .mp4. Default: renders/SPLIT or renders/PATH.mp4 of the run."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print warnings and errors only."""
 

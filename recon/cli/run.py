@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,6 @@ class Run:
         from recon.pipeline.config import load_config
 
         config = load_config(self.scene, self.set)
-        # Only now: a mistake in the file is told before torch has been loaded.
         from recon.cli.progress import make_listener
         from recon.pipeline.run import run
 
@@ -48,8 +48,6 @@ class Run:
                 argv=["recon", *argv],
             )
         if result.interrupted:
-            import sys
-
             print("recon: interrupted; published what there is; --resume continues", file=sys.stderr)
             return 130
         return 0

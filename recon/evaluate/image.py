@@ -88,7 +88,8 @@ def evaluate_views(
 ) -> dict[str, Any]:
     """Metrics of `render` over `views`, those without a photo left out; `keep` receives every comparison.
 
-    background: see `compare`. Returns `{"psnr": mean dB, "ssim": mean, "views": {name: {"psnr", "ssim"}}}`, empty when no view has a photo.
+    background: see `compare`.
+    Returns `{"psnr": mean dB, "ssim": mean, "views": {name: {"psnr", "ssim"}}}`, empty when no view has a photo.
     """
     measured: dict[str, dict[str, float]] = {}
     for view in views:

@@ -94,7 +94,7 @@ def _subtitle(run: Mapping[str, Any]) -> str:
 def _headline(report: Report) -> str:
     test, train = report.metrics.get("test", {}), report.metrics.get("train", {})
     stages = report.run.get("stages", [])
-    splats = next((stage for stage in stages if stage["stage"] == "splats"), {})
+    splats: Mapping[str, Any] = next((stage for stage in stages if stage["stage"] == "splats"), {})
     numbers = [
         (f"{test['psnr']:.2f} dB", "PSNR, held out") if test else None,
         (f"{test['ssim']:.3f}", "SSIM, held out") if test else None,

@@ -107,7 +107,7 @@ def to_plain(run_config: RunConfig) -> dict[str, Any]:
 def differences(run_config: RunConfig) -> dict[str, Any]:
     """Values that differ from the classes' defaults, by dotted key; required keys are always listed."""
     found: dict[str, Any] = {}
-    required = {"images": run_config.images, "output": run_config.output}
+    required: dict[str, Any] = {"images": run_config.images, "output": run_config.output}
     defaults = to_plain(RunConfig(**required))
 
     def compare(values: Mapping[str, Any], reference: Mapping[str, Any], prefix: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from functools import cached_property
@@ -32,7 +32,7 @@ class PosesStage:
         self.config = config
         plain = to_plain(config)
         # The paths and lists of names are left out: what they lead to is hashed as input.
-        self.settings = {name: plain[name] for name in ("downscale", "max_side", "poses", "seed")}
+        self.settings: Mapping[str, Any] = {name: plain[name] for name in ("downscale", "max_side", "poses", "seed")}
 
     @cached_property
     def capture(self) -> Capture:

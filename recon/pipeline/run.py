@@ -113,9 +113,9 @@ def headline(metrics: dict[str, Any]) -> str:
     """The figures of metrics.json that people look for, in one line."""
     words = {"test": "held-out", "train": "training"}
     parts = [
-        f"{len(metrics[split]['views'])} {word} views {metrics[split]['psnr']:.2f} dB, SSIM {metrics[split]['ssim']:.3f}"
-        for split, word in words.items()
-        if split in metrics
+        f"{len(one['views'])} {words[split]} views {one['psnr']:.2f} dB, SSIM {one['ssim']:.3f}"
+        for split, one in metrics.items()
+        if split in words
     ]
     return "; ".join(parts)
 

@@ -101,7 +101,7 @@ def _wanted(problem: Any) -> str:
     text: str = problem["msg"]
     for prefix in ("Input should be ", "Value error, ", "Assertion failed, "):
         text = text.removeprefix(prefix)
-    return text.replace("a valid ", "a ").replace("a integer", "an integer").replace("finite number", "finite number")
+    return text.replace("a valid ", "a ").replace("a integer", "an integer")
 
 
 def _show(value: object) -> str:
@@ -152,7 +152,7 @@ def _mentions(hint: Any, wanted: type) -> bool:
 
 
 def _classes(hint: Any) -> list[type]:
-    return [member for member in _members(hint) if dataclasses.is_dataclass(member)]
+    return [member for member in _members(hint) if isinstance(member, type) and dataclasses.is_dataclass(member)]
 
 
 def _hints_at(root: type, path: KeyPath) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class SplatsStage:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         plain = to_plain(config)
-        self.settings: dict[str, Any] = {"splats": plain["splats"], "seed": plain["seed"]}
+        self.settings: Mapping[str, Any] = {"splats": plain["splats"], "seed": plain["seed"]}
 
     def key(self, scene: Scene) -> str:
         """Hash of settings and of the poses stage's key, which stands for everything that the stage reads."""
