@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from recon.io.images import Image
 from textured_room import make_room
 
 from recon.errors import ReconError
 from recon.events import StageWarning
+from recon.io.images import Image
 from recon.poses.known import check_poses, with_points
 from recon.scene import Node, Points, Scene
 

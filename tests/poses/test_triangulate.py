@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recon.io.images import Image
 from textured_room import make_room, with_splits
 
 from recon.errors import ReconError
 from recon.geometry import rigid
 from recon.geometry.camera import Camera, Distortion, distort, project
+from recon.io.images import Image
 from recon.poses.features import FeatureConfig, Features, extract_features, undistort_pixels
 from recon.poses.matching import MatchConfig, choose_pairs, fundamental_matrix, match_pair
 from recon.poses.triangulate import TriangulateConfig, triangulate_points

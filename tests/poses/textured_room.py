@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from recon.io.images import Image
 
 from recon.geometry import rigid
 from recon.geometry.camera import Camera, Distortion, distort, pixel_grid
+from recon.io.images import Image
 from recon.scene import Photo, Scene, View
 
 
