@@ -1,0 +1,201 @@
+"""The whole chain through the command line, on a capture of six small photos."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import photo_folder
+import pytest
+import torch
+from command import Cli
+from PIL import Image
+
+from recon.events import Event, Listener
+from recon.events import Progress as ProgressEvent
+from recon.io.ply import read_splats
+from recon.scene.store import SceneStore
+
+
+def stage_folders(out: Path) -> list[str]:
+    return sorted(path.name for path in (out / "stages").iterdir())
+
+
+def test_run_leaves_scene_metrics_report_renders_and_exports(finished: Path) -> None:
+    out = finished / "out"
+    scene = SceneStore(out).load()
+    assert [view.name for view in scene.split("test")] == ["02.png"]
+    assert len(scene.split("train")) == photo_folder.VIEWS - 1
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert set(metrics["test"]["views"]) == {"02.png"}
+    # The mean over one view is that view.
+    assert metrics["test"]["psnr"] == pytest.approx(metrics["test"]["views"]["02.png"]["psnr"])
+    assert 0 < metrics["train"]["ssim"] <= 1
+    run = json.loads((out / "run.json").read_text())
+    assert run["config"]["splats"]["iterations"] == 24
+    assert [stage["stage"] for stage in run["stages"]] == ["poses", "splats", "evaluation"]
+    assert all(stage["seconds"] >= 0 and stage["peak_memory_mb"] > 10 for stage in run["stages"])
+    assert {"python", "torch", "numpy"} <= set(run["versions"])
+    page = (out / "report.html").read_text()
+    assert "02.png" in page
+    # Self-contained: nothing is loaded from anywhere.
+    assert not re.search(r"(?:src|href)=\"(?!data:)", page)
+    splats = read_splats(out / "exports" / "splats.ply")
+    assert scene.splats is not None
+    torch.testing.assert_close(splats["means"], scene.splats["means"], rtol=0, atol=0)
+
+
+def test_the_published_render_is_what_the_metrics_measured(finished: Path) -> None:
+    out = finished / "out"
+    rendered = np.asarray(Image.open(out / "renders" / "test" / "02.png"), np.float64) / 255
+    photo = np.asarray(Image.open(finished / "capture" / "images" / "02.png"), np.float64)[..., :3] / 255
+    psnr = -10 * np.log10(((rendered - photo) ** 2).mean())
+    metrics = json.loads((out / "metrics.json").read_text())
+    # The PNG rounds to 1/255, far below the error of the render.
+    assert psnr == pytest.approx(metrics["test"]["psnr"], abs=0.05)
+
+
+def test_optimising_longer_fits_the_photos_better(work: Path, recon: Cli, finished: Path) -> None:
+    short = json.loads((finished / "out" / "metrics.json").read_text())["train"]["psnr"]
+    assert recon("run", work / "scene.yaml", "--set", "splats.iterations=120", "--quiet").code == 0
+    assert json.loads((work / "out" / "metrics.json").read_text())["train"]["psnr"] > short + 1
+
+
+def test_second_run_makes_nothing_again(finished: Path, recon: Cli) -> None:
+    before = stage_folders(finished / "out")
+    outcome = recon("run", finished / "scene.yaml")
+    assert outcome.code == 0
+    assert outcome.err.count("(reused)") == 2
+    assert stage_folders(finished / "out") == before
+
+
+def test_changed_splats_keep_the_poses(finished: Path, recon: Cli) -> None:
+    before = stage_folders(finished / "out")
+    assert recon("run", finished / "scene.yaml", "--set", "splats.iterations=8").err.count("(reused)") == 1
+    new = set(stage_folders(finished / "out")) - set(before)
+    assert len(new) == 1
+    assert "splats" in new.pop()
+
+
+def test_a_changed_photo_is_noticed(finished: Path, recon: Cli) -> None:
+    photo = finished / "capture" / "images" / "01.png"
+    pixels = np.array(Image.open(photo))
+    pixels[:8, :8] = 255
+    Image.fromarray(pixels).save(photo)
+    assert "(reused)" not in recon("run", finished / "scene.yaml").err
+
+
+def test_force_makes_everything_again_with_the_same_result(finished: Path, recon: Cli) -> None:
+    before = SceneStore(finished / "out").load().splats
+    assert "(reused)" not in recon("run", finished / "scene.yaml", "--force").err
+    after = SceneStore(finished / "out").load().splats
+    assert before is not None and after is not None
+    for name, value in before.params.items():
+        torch.testing.assert_close(after[name], value, rtol=0, atol=0)
+
+
+def test_until_poses_makes_no_splats(work: Path, recon: Cli) -> None:
+    assert recon("run", work / "scene.yaml", "--until", "poses").code == 0
+    scene = SceneStore(work / "out").load()
+    assert scene.splats is None
+    assert scene.points is not None
+    assert not (work / "out" / "metrics.json").exists()
+    outcome = recon("render", work / "out")
+    assert outcome.code == 2
+    assert "no splats" in outcome.err
+
+
+def test_interrupted_run_publishes_and_resumes_bit_for_bit(
+    work: Path, finished: Path, recon: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recon.cli import progress
+
+    def interrupting(inner: Listener, iteration: int) -> Listener:
+        def listen(event: Event) -> None:
+            if isinstance(event, ProgressEvent) and event.stage == "splats" and event.iteration == iteration:
+                os.kill(os.getpid(), signal.SIGINT)
+            inner(event)
+
+        return listen
+
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, "_Lines", lambda: interrupting(progress._Quiet(), 12))
+        outcome = recon("run", work / "scene.yaml")
+    assert outcome.code == 130
+    assert "--resume" in outcome.err
+    stopped = SceneStore(work / "out").load()
+    assert stopped.splats is not None
+    assert json.loads((work / "out" / "run.json").read_text())["interrupted"] is True
+    assert (work / "out" / "report.html").is_file()
+
+    outcome = recon("run", work / "scene.yaml", "--resume")
+    assert outcome.code == 0
+    assert outcome.err.count("(reused)") == 1
+    resumed, straight = (SceneStore(folder / "out").load().splats for folder in (work, finished))
+    assert resumed is not None and straight is not None
+    for name, value in straight.params.items():
+        torch.testing.assert_close(resumed[name], value, rtol=0, atol=0)
+    assert not list((work / "out" / "checkpoints").iterdir())
+
+
+def test_no_held_out_views_is_said_and_the_report_shows_training_views(work: Path, recon: Cli) -> None:
+    (work / "scene.yaml").write_text("images: capture\noutput: out\nsplats: {iterations: 4}\n")
+    outcome = recon("run", work / "scene.yaml")
+    assert outcome.code == 0
+    assert "no view is held out" in outcome.err
+    assert "test" not in json.loads((work / "out" / "metrics.json").read_text())
+    assert "Training views" in (work / "out" / "report.html").read_text()
+    outcome = recon("render", work / "out", "--views", "test")
+    assert outcome.code == 2
+    assert "no test views" in outcome.err
+
+
+def test_eval_gives_the_same_metrics_again(finished: Path, recon: Cli) -> None:
+    path = finished / "out" / "metrics.json"
+    before = json.loads(path.read_text())
+    path.unlink()
+    outcome = recon("eval", finished / "out")
+    assert outcome.code == 0
+    assert f"{before['test']['psnr']:.2f} dB" in outcome.out
+    assert json.loads(path.read_text()) == before
+
+
+def test_render_views_and_paths(finished: Path, recon: Cli) -> None:
+    out = finished / "out"
+    assert recon("render", out, "--views", "train", "--scale", "0.5").code == 0
+    pictures = sorted((out / "renders" / "train").glob("*.png"))
+    assert len(pictures) == photo_folder.VIEWS - 1
+    assert Image.open(pictures[0]).size == (photo_folder.WIDTH // 2, photo_folder.HEIGHT // 2)
+    assert recon("render", out, "--path", "orbit", "--frames", "6").code == 0
+    assert (out / "renders" / "orbit.mp4").read_bytes()[4:8] == b"ftyp"
+    assert recon("render", out, "--path", "between", "--frames", "5", "--to", finished / "frames").code == 0
+    assert len(list((finished / "frames").glob("*.png"))) == 5
+
+
+def test_export_info_and_doctor(finished: Path, recon: Cli) -> None:
+    out = finished / "out"
+    assert recon("export", out, "--to", finished / "x.ply").code == 0
+    assert (finished / "x.ply").read_bytes() == (out / "exports" / "splats.ply").read_bytes()
+    described = recon("info", out / "scene.gltf").out
+    assert "5 training, 1 held out; 64x48 px" in described
+    assert "PSNR" in described
+    outcome = recon("doctor")
+    assert outcome.code == 0
+    assert "SIMD" in outcome.out
+    assert "torch" in outcome.out
+
+
+def test_help_is_quick_and_does_not_load_torch() -> None:
+    code = "import sys\nfrom recon.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    result = subprocess.run(
+        [sys.executable, "-c", code + "print('torch' in sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.rstrip().endswith("False")
+    for command in ("run", "eval", "render", "export", "info", "doctor", "bench"):
+        assert command in result.stdout
