@@ -40,6 +40,11 @@ def known_keys(root: type, path: KeyPath) -> list[str]:
     return sorted({name for hint in _hints_at(root, path) for cls in _classes(hint) for name in _fields(cls)})
 
 
+def config_classes(cls: type, name: str) -> list[type]:
+    """Configuration classes that the field `name` of `cls` may hold; none when it is a plain value."""
+    return _classes(_fields(cls)[name])
+
+
 def explain(error: ValidationError, root: type, document: Document, name: str) -> ReconError:
     """One message for the first thing that is wrong: place, key, what was found, what was wanted."""
     problems = error.errors(include_url=False)
