@@ -1,0 +1,7 @@
+"""How the parameters of each primitive family are stored. A family is one file here and one line below."""
+
+from recon.scene.families import gaussian
+from recon.scene.families.codec import FamilyCodec
+
+FAMILIES: dict[str, FamilyCodec] = {"gaussian": gaussian.CODEC}
+"""Codecs by the name in `Splats.family`."""
