@@ -181,7 +181,9 @@ def _advance(
         }
         if made.interrupted:
             info["interrupted"] = True
-        published = writer.publish(made.scene, info)
+        writer.publish(made.scene, info)
+    # What follows works on what is on disk, as a later run would: numbers are rounded when they are written.
+    published = store.load()
     if not made.interrupted:
         shutil.rmtree(checkpoints, ignore_errors=True)
     notes.stages.append({"stage": stage.name, **_shown(info)})
