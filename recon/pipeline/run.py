@@ -157,13 +157,14 @@ def _advance(
 ) -> tuple[Scene, bool]:  # fmt: skip
     """The scene after `stage`, made or taken from what is published, and whether the user stopped it."""
     notes(StageStarted(stage.name))
-    begin = time.perf_counter()
+    begin, earlier_warnings = time.perf_counter(), len(notes.warnings)
     environment.reset_peak_memory()
     key = stage.key(scene)
     done = None if force else store.find_stage(stage.name, key)
     if done is not None and not done.info.get("interrupted"):
         published = store.load()
         notes.stages.append({"stage": stage.name, "reused": True, **_shown(done.info)})
+        notes.warnings += done.info.get("warnings", ())
         notes(StageFinished(stage.name, time.perf_counter() - begin, True, summary=str(done.info.get("summary", ""))))
         return published, False
     checkpoints = out / "checkpoints" / f"{stage.name}-{key[:16]}"
@@ -175,6 +176,7 @@ def _advance(
             "summary": made.summary,
             "seconds": round(time.perf_counter() - begin, 3),
             "peak_memory_mb": round(environment.peak_memory_mb(), 1),
+            "warnings": notes.warnings[earlier_warnings:],
             "settings": dict(stage.settings),
             "seed": config.seed,
             "versions": environment.versions(),
@@ -200,7 +202,7 @@ def _immediate_stop() -> Iterator[Any]:
 
 def _shown(info: Any) -> dict[str, Any]:
     """What run.json repeats of a stage's manifest."""
-    return {name: value for name, value in info.items() if name not in ("settings", "versions", "seed")}
+    return {name: value for name, value in info.items() if name not in ("settings", "versions", "seed", "warnings")}
 
 
 def _closed(record: dict[str, Any], notes: _Notes, clock: float) -> dict[str, Any]:

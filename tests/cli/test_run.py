@@ -75,6 +75,14 @@ def test_second_run_makes_nothing_again(finished: Path, recon: Cli) -> None:
     assert stage_folders(finished / "out") == before
 
 
+def test_a_reused_stage_still_shows_its_warnings_in_the_report(work: Path, recon: Cli) -> None:
+    (work / "capture" / "images" / "05.png").unlink()
+    for _ in range(2):
+        assert recon("run", work / "scene.yaml").code == 0
+        warnings = json.loads((work / "out" / "run.json").read_text())["warnings"]
+        assert any("05.png" in warning for warning in warnings)
+
+
 def test_changed_splats_keep_the_poses(finished: Path, recon: Cli) -> None:
     before = stage_folders(finished / "out")
     assert recon("run", finished / "scene.yaml", "--set", "splats.iterations=8").err.count("(reused)") == 1
