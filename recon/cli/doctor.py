@@ -54,14 +54,13 @@ def _core() -> Iterator[Line]:
 
 
 def _gpu() -> Iterator[Line]:
-    import torch
-
     words = _output(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"])
     yield (OK, "GPU", words) if words else (ABSENT, "GPU", "no NVIDIA driver answers; recon computes on the CPU")
-    if torch.cuda.is_available():
-        yield OK, "torch CUDA", str(torch.version.cuda)
-    else:
-        yield ABSENT, "torch CUDA", "torch sees no GPU"
+    if _version("torch"):
+        import torch
+
+        cuda = torch.cuda.is_available()
+        yield (OK, "torch CUDA", str(torch.version.cuda)) if cuda else (ABSENT, "torch CUDA", "torch sees no GPU")
     nvcc = _output(["nvcc", "--version"])
     yield (OK, "nvcc", nvcc.splitlines()[-1]) if nvcc else (ABSENT, "nvcc", "not on the PATH")
     compiler = shutil.which(os.environ.get("CXX", "c++"))

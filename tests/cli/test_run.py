@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,28 @@ import torch
 from command import Cli
 from PIL import Image
 
+from recon.cli import progress
 from recon.events import Event, Listener
 from recon.events import Progress as ProgressEvent
 from recon.io.ply import read_splats
+from recon.scene import Splats
 from recon.scene.store import SceneStore
+
+
+def at_iteration(iteration: int, act: Callable[[], object]) -> Listener:
+    """A listener that does something once the optimisation is at `iteration`."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ProgressEvent) and event.stage == "splats" and event.iteration == iteration:
+            act()
+
+    return listen
+
+
+def assert_same(a: Splats | None, b: Splats | None) -> None:
+    assert a is not None and b is not None
+    for name, value in a.params.items():
+        torch.testing.assert_close(b[name], value, rtol=0, atol=0)
 
 
 def stage_folders(out: Path) -> list[str]:
@@ -103,9 +122,7 @@ def test_force_makes_everything_again_with_the_same_result(finished: Path, recon
     before = SceneStore(finished / "out").load().splats
     assert "(reused)" not in recon("run", finished / "scene.yaml", "--force").err
     after = SceneStore(finished / "out").load().splats
-    assert before is not None and after is not None
-    for name, value in before.params.items():
-        torch.testing.assert_close(after[name], value, rtol=0, atol=0)
+    assert_same(before, after)
 
 
 def test_until_poses_makes_no_splats(work: Path, recon: Cli) -> None:
@@ -122,18 +139,8 @@ def test_until_poses_makes_no_splats(work: Path, recon: Cli) -> None:
 def test_interrupted_run_publishes_and_resumes_bit_for_bit(
     work: Path, finished: Path, recon: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recon.cli import progress
-
-    def interrupting(inner: Listener, iteration: int) -> Listener:
-        def listen(event: Event) -> None:
-            if isinstance(event, ProgressEvent) and event.stage == "splats" and event.iteration == iteration:
-                os.kill(os.getpid(), signal.SIGINT)
-            inner(event)
-
-        return listen
-
     with monkeypatch.context() as patch:
-        patch.setattr(progress, "_Lines", lambda: interrupting(progress._Quiet(), 12))
+        patch.setattr(progress, "_Lines", lambda: at_iteration(12, lambda: os.kill(os.getpid(), signal.SIGINT)))
         outcome = recon("run", work / "scene.yaml")
     assert outcome.code == 130
     assert "--resume" in outcome.err
@@ -146,10 +153,38 @@ def test_interrupted_run_publishes_and_resumes_bit_for_bit(
     assert outcome.code == 0
     assert outcome.err.count("(reused)") == 1
     resumed, straight = (SceneStore(folder / "out").load().splats for folder in (work, finished))
-    assert resumed is not None and straight is not None
-    for name, value in straight.params.items():
-        torch.testing.assert_close(resumed[name], value, rtol=0, atol=0)
+    assert_same(resumed, straight)
     assert not list((work / "out" / "checkpoints").iterdir())
+
+
+def test_a_run_that_died_resumes_from_its_checkpoint_bit_for_bit(
+    work: Path, finished: Path, recon: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die() -> None:
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, "_Lines", lambda: at_iteration(20, die))  # the last checkpoint is of 16
+        with pytest.raises(RuntimeError, match="power cut"):
+            recon("run", work / "scene.yaml")
+    assert SceneStore(work / "out").load().splats is None
+    outcome = recon("run", work / "scene.yaml", "--resume")
+    assert outcome.code == 0
+    assert "no checkpoint" not in outcome.err
+    assert_same(*(SceneStore(folder / "out").load().splats for folder in (work, finished)))
+
+
+def test_a_checkpoint_that_is_not_asked_for_is_mentioned(
+    finished: Path, recon: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = recon("run", finished / "scene.yaml", "--set", "splats.iterations=10", "--resume")
+    assert "no checkpoint to resume from" in outcome.err
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, "_Lines", lambda: at_iteration(8, lambda: os.kill(os.getpid(), signal.SIGINT)))
+        assert recon("run", finished / "scene.yaml", "--set", "splats.iterations=16").code == 130
+    outcome = recon("run", finished / "scene.yaml", "--set", "splats.iterations=16")
+    assert outcome.code == 0
+    assert "--resume would continue" in outcome.err
 
 
 def test_no_held_out_views_is_said_and_the_report_shows_training_views(work: Path, recon: Cli) -> None:
