@@ -14,6 +14,7 @@ from recon.config import config
 from recon.errors import ReconError
 from recon.pipeline import presets, schema
 from recon.pipeline.document import Document, KeyPath, Place, load_yaml, parse_value
+from recon.poses.triangulate import TriangulateConfig
 from recon.splats.config import SplatsConfig
 
 EveryNth = Annotated[str, Field(pattern=r"^every-[1-9][0-9]*$")]
@@ -39,6 +40,8 @@ class PosesConfig:
     """`known` takes the poses that come with the capture, and so does `auto` when there are any."""
     refine: bool = False
     """Refine poses that were estimated. Known poses are taken as they are; the run says so."""
+    triangulate: TriangulateConfig = field(default_factory=TriangulateConfig)
+    """Points from the training photos, for captures that come without points."""
 
 
 @config

@@ -69,7 +69,7 @@ class PosesStage:
             context.events(StageWarning(self.name, "poses.refine: the capture's own poses are taken as they are"))
         if not source.split("test"):
             context.events(StageWarning(self.name, "no view is held out, so quality on new views cannot be measured"))
-        with_seeds = with_points(source, seed=self.config.seed, events=context.events)
+        with_seeds = with_points(source, self.config.poses.triangulate, seed=self.config.seed, events=context.events)
         prepared = self._prepare(with_seeds.views, context)
         result = replace(with_seeds, views=prepared, provenance=())
         train, test = len(result.split("train")), len(result.split("test"))
