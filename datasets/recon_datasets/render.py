@@ -1,0 +1,135 @@
+"""Ray tracing: direct light with shadows, an ambient term and a highlight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recon_datasets.scenes import Item, SceneModel
+from recon_datasets.shapes import Array
+
+LIGHT = np.array([-0.45, -0.35, 0.82]) / np.linalg.norm([-0.45, -0.35, 0.82])
+SKY = np.array([0.75, 0.82, 0.9])
+CHUNK = 1 << 16  # rays at a time: the arrays of one chunk stay in the cache
+
+
+@dataclass(frozen=True)
+class PinholeCamera:
+    """OpenCV axes; (0.5, 0.5) is the centre of the first pixel."""
+
+    width: int
+    height: int
+    K: Array
+    """[3, 3], px."""
+    world_to_camera: Array
+    """[4, 4], m."""
+
+
+@dataclass(frozen=True)
+class RenderedView:
+    """A photo and the truth behind it."""
+
+    rgb: Array
+    """[H, W, 3] uint8, sRGB."""
+    depth: Array
+    """[H, W] float32, along z through the pixel's centre, m; infinity where nothing is."""
+    normal: Array
+    """[H, W, 3] float32, world, towards the camera; 0 where nothing is."""
+    mask: Array
+    """[H, W] bool: the object, through the pixel's centre."""
+
+
+def trace(items: tuple[Item, ...], origins: Array, directions: Array) -> tuple[Array, Array]:
+    """Nearest hit of world rays: t [N] (infinity for none) and item index [N] (-1 for none)."""
+    best = np.full(len(origins), np.inf, origins.dtype)
+    which = np.full(len(origins), -1)
+    for index, item in enumerate(items):
+        t = item.shape.intersect(*_local(item, origins, directions))
+        closer = t < best
+        best[closer], which[closer] = t[closer], index
+    return best, which
+
+
+def surface(items: tuple[Item, ...], which: Array, points: Array) -> tuple[Array, Array]:
+    """World normals [N, 3] and albedo [N, 3] of points on the items `which` [N]."""
+    normals, albedo = np.zeros_like(points), np.zeros_like(points)
+    for index, item in enumerate(items):
+        rows = np.flatnonzero(which == index)
+        if len(rows):
+            rotation = item.rotation.astype(points.dtype)
+            normal, uv = item.shape.surface((points[rows] - item.position.astype(points.dtype)) @ rotation)
+            normals[rows] = normal @ rotation.T
+            albedo[rows] = np.clip(item.texture(uv), 0, 1)
+    return normals, albedo
+
+
+def shade(model: SceneModel, origins: Array, directions: Array) -> Array:
+    """sRGB colours [N, 3] in [0, 1] that arrive along unit rays."""
+    t, which = trace(model.items, origins, directions)
+    hit = np.flatnonzero(which >= 0)
+    color = np.tile(SKY.astype(origins.dtype), (len(origins), 1))
+    points = origins[hit] + t[hit, None] * directions[hit]
+    normals, albedo = surface(model.items, which[hit], points)
+    away = (normals * directions[hit]).sum(1) > 0
+    normals[away] *= -1
+
+    light = LIGHT.astype(origins.dtype)
+    casters = tuple(item for item in model.items if item.casts_shadow)
+    blocked, _ = trace(casters, points + 1e-3 * normals, np.tile(light, (len(points), 1)))
+    direct = np.clip(normals @ light, 0, None) * np.isinf(blocked)
+    ambient = 0.42 + 0.16 * normals[:, 2]
+    half = light - directions[hit]
+    half /= np.linalg.norm(half, axis=1, keepdims=True)
+    shine = np.array([item.shine for item in model.items], origins.dtype)[which[hit]]
+    highlight = shine * np.clip((normals * half).sum(1), 0, None) ** 40 * np.isinf(blocked)
+    color[hit] = albedo * (ambient + 0.75 * direct)[:, None] + 0.6 * highlight[:, None]
+    return np.clip(color, 0, 1)
+
+
+def render_view(model: SceneModel, camera: PinholeCamera, samples: int = 4, seed: int = 0) -> RenderedView:
+    """Trace one view with samples x samples / samples jittered strata per pixel (samples rounded to a square)."""
+    side = max(1, round(samples**0.5))
+    random = np.random.default_rng(seed)
+    shape = (camera.height, camera.width)
+    x, y = np.meshgrid(np.arange(camera.width, dtype=np.float32), np.arange(camera.height, dtype=np.float32))
+    total = np.zeros((x.size, 3), np.float32)
+    for i in range(side):
+        for j in range(side):
+            jitter = random.random((2, x.size), np.float32)
+            pixels = np.stack([x.reshape(-1) + (i + jitter[0]) / side, y.reshape(-1) + (j + jitter[1]) / side], 1)
+            origins, directions = rays(camera, pixels)
+            for start in range(0, len(pixels), CHUNK):
+                piece = slice(start, start + CHUNK)
+                total[piece] += shade(model, origins[piece], directions[piece])
+    rgb = (total / side**2 * 255 + 0.5).astype(np.uint8).reshape(*shape, 3)
+
+    centers = np.stack([x.reshape(-1) + 0.5, y.reshape(-1) + 0.5], 1).astype(np.float64)
+    origins, directions = rays(camera, centers)
+    t, which = trace(model.items, origins, directions)
+    found = which >= 0
+    normals = np.zeros_like(directions)
+    points = origins[found] + t[found, None] * directions[found]
+    normals[found], _ = surface(model.items, which[found], points)
+    normals *= np.where((normals * directions).sum(1, keepdims=True) > 0, -1, 1)
+    forward = camera.world_to_camera[2, :3]
+    depth = t * (directions @ forward)
+    objects = np.array([item.is_object for item in model.items] + [False])
+    return RenderedView(
+        rgb, depth.astype(np.float32).reshape(shape), normals.astype(np.float32).reshape(*shape, 3), objects[which].reshape(shape)
+    )
+
+
+def rays(camera: PinholeCamera, pixels: Array) -> tuple[Array, Array]:
+    """World origins [N, 3] and unit directions [N, 3] through `pixels` [N, 2]; their precision is that of `pixels`."""
+    K, pose = camera.K, camera.world_to_camera
+    local = np.stack([(pixels[:, 0] - K[0, 2]) / K[0, 0], (pixels[:, 1] - K[1, 2]) / K[1, 1], np.ones(len(pixels))], 1)
+    directions = local @ pose[:3, :3]
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    center = -pose[:3, :3].T @ pose[:3, 3]
+    return np.tile(center.astype(pixels.dtype), (len(pixels), 1)), directions.astype(pixels.dtype)
+
+
+def _local(item: Item, origins: Array, directions: Array) -> tuple[Array, Array]:
+    rotation = item.rotation.astype(origins.dtype)
+    return (origins - item.position.astype(origins.dtype)) @ rotation, directions @ rotation
