@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +60,18 @@ def write_tensors(path: Path, uri: str, tensors: Mapping[str, np.ndarray]) -> di
 
     An array [N, K, 3] becomes K spans named `name/0` ... whose rows are strided.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    save_file(arrays, path)
+    try:
+        save_file(arrays, path)
+    except SafetensorError as error:
+        # A full disk comes as text; callers that tell the user about refused writes look for OSError.
+        code = re.search(r"os error (\d+)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
     path.chmod(0o644)
     sync(path)
     with path.open("rb") as file:
@@ -92,8 +102,9 @@ def read_span(root: Path, span: Span, place: str) -> np.ndarray:
         raise ReconError(
             f"{root / 'scene.gltf'}: {place}: {path} cannot be read", found=error.strerror, fix=_FIX
         ) from None
-    if size != span.file_bytes or span.offset + span.length > size:
-        wanted = max(span.file_bytes, span.offset + span.length)
+    end = span.offset + (span.length if span.count else 0)
+    if size != span.file_bytes or end > size:
+        wanted = max(span.file_bytes, end)
         raise ReconError(
             f"{root / 'scene.gltf'}: {place}: {path} has the wrong size",
             found=f"{size} bytes",

@@ -62,6 +62,20 @@ def to_srgb(linear: np.ndarray) -> np.ndarray:
     return np.where(linear <= 0.0031308, linear * 12.92, high).astype(np.float32)
 
 
+def width_of(attribute: str) -> int:
+    """Components that an attribute of ours has by its name."""
+    name = attribute.rpartition(":")[2]
+    if name.startswith("SH_DEGREE_"):
+        return 3
+    return _WIDTHS.get(name, 0)
+
+
+_WIDTHS = {
+    "POSITION": 3, "NORMAL": 3, "TEXCOORD_0": 2, "_RECON_SCALE": 1, "indices": 1,
+    "ROTATION": 4, "SCALE": 3, "OPACITY": 1,
+}  # fmt: skip
+
+
 def _numpy(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().cpu().float().numpy()
 

@@ -102,6 +102,12 @@ class NodeExtensions(_Gltf):
     RECON_scene: NodeEntry | None = None
 
 
+class GltfAsset(_Gltf):
+    """What kind of file this is."""
+
+    version: Literal["2.0"]
+
+
 class GltfNode(_Gltf):
     """A node of the tree."""
 
@@ -155,7 +161,7 @@ class GltfBuffer(_Gltf):
 class GltfDocument(_Gltf):
     """The whole document."""
 
-    asset: dict[str, Any]
+    asset: GltfAsset
     extensions: RootExtensions
     nodes: list[GltfNode] = []
     meshes: list[GltfMesh] = []

@@ -13,8 +13,8 @@ import torch
 from recon.errors import ReconError
 from recon.geometry import rigid
 from recon.geometry.camera import Camera, Distortion
-from recon.scene.buffers import Span, read_span, rows_per_file, write_tensors
-from recon.scene.content import from_arrays, to_arrays
+from recon.scene.buffers import FLOAT, UINT32, Span, read_span, rows_per_file, write_tensors
+from recon.scene.content import from_arrays, to_arrays, width_of
 from recon.scene.document import EXTENSION, GltfDocument, GltfPrimitive, NodeEntry, ViewEntry
 from recon.scene.families import FAMILIES
 from recon.scene.nodes import Mesh, Node, Photo, Points, Relation, Splats, View
@@ -307,6 +307,10 @@ def _content(
     rows = {len(array) for name, array in arrays.items() if name != "indices"}
     if len(rows) != 1:
         raise _fault(root, f"/meshes/{mesh}: attributes of different length", sorted(rows))
+    indices = arrays.get("indices", np.zeros(0, np.uint32))
+    if len(indices) % 3 or (len(indices) and indices.max() >= max(rows)):
+        found = f"{len(indices)} up to {indices.max()}"
+        raise _fault(root, f"/meshes/{mesh}: indices of triangles between {max(rows)} vertices", found)
     try:
         content = from_arrays(entry.content, entry.family, arrays)
     except KeyError as error:
@@ -340,6 +344,10 @@ def _spans(document: GltfDocument, root: Path, primitive: GltfPrimitive, here: s
         extra = accessor.model_extra or {}
         low, high = (tuple(extra[key]) if key in extra else None for key in ("min", "max"))
         width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor.type]
+        component = UINT32 if name == "indices" else FLOAT
+        if accessor.componentType != component or width_of(name) not in (0, width):
+            found = f"{accessor.type} of component type {accessor.componentType}"
+            raise _fault(root, f"/accessors/{number}: cannot be {name}", found)
         spans[name] = Span(
             buffer.uri, buffer.byteLength, view.byteOffset + accessor.byteOffset, accessor.count, width,
             accessor.componentType, view.byteStride, low, high,

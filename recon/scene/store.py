@@ -142,10 +142,20 @@ class StageWriter:
         document = encode(published, root, placed)
         self._write_manifest(info)
         self.path.rename(final)
-        sync(final.parent)
-        write_json_atomic(root / DOCUMENT, document)
+        try:
+            sync(final.parent)
+            write_json_atomic(root / DOCUMENT, document)
+        except BaseException:
+            self._withdraw(final)
+            raise
         store._placed |= fresh
         return published
+
+    def _withdraw(self, final: Path) -> None:
+        """Remove a folder that no document refers to: on a full disk it would be in the way of the next attempt."""
+        path = self.store.root / DOCUMENT
+        if not path.is_file() or self.folder not in path.read_text(encoding="utf-8"):
+            shutil.rmtree(final, ignore_errors=True)
 
     def _moved(self, photo: Photo | None, final: Path) -> Photo | None:
         """`photo` as it will be found once the temporary folder has its name."""
