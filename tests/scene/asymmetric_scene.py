@@ -39,7 +39,8 @@ def scene(folder: Path) -> Scene:
         View("a.png", Camera(200, 260, K, lens),
              rigid.look_at(torch.tensor([1.0, 2.0, 3.0]).double() / 3, target, up), Photo(photo, mask)),
         View("b.png", Camera(64, 48, K / 3, Distortion("fisheye", (0.1, 0.2, 0.3, 0.4))),
-             rigid.look_at(torch.tensor([9.0, -2.0, 3.3]).double(), target, up), Photo(Path("/elsewhere/b.png")), "test"),
+             rigid.look_at(torch.tensor([9.0, -2.0, 3.3]).double(), target, up),
+             Photo(Path("/elsewhere/b.png")), "test"),
         View("c", Camera.pinhole(10, 20, 33.3),
              rigid.look_at(torch.tensor([-1.0, -2.0, 30.0]).double(), target, up)),
     )  # fmt: skip
