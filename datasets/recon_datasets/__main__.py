@@ -13,7 +13,9 @@ from recon_datasets.scenes import SCENES
 
 def main() -> int:
     """Write one capture."""
-    parser = argparse.ArgumentParser(prog="recon_datasets", description="Ray-trace a procedural capture with exact cameras.")
+    parser = argparse.ArgumentParser(
+        prog="recon_datasets", description="Ray-trace a procedural capture with exact cameras."
+    )
     parser.add_argument("scene", choices=sorted(SCENES))
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--views", type=int, default=24)
@@ -28,7 +30,13 @@ def main() -> int:
     start = time.perf_counter()
     try:
         out = make_capture(
-            options.scene, options.out, views=options.views, width=width, height=height, samples=options.samples, seed=options.seed
+            options.scene,
+            options.out,
+            views=options.views,
+            width=width,
+            height=height,
+            samples=options.samples,
+            seed=options.seed,
         )
     except (ValueError, OSError) as error:
         print(f"recon_datasets: {error}", file=sys.stderr)

@@ -29,7 +29,7 @@ def cameras_of(model: SceneModel, views: int, width: int, height: int, seed: int
         swing = 0.5 - 0.5 * np.cos(share * 6 * np.pi)
         rise = model.heights[0] + swing * (model.heights[1] - model.heights[0])
         radius = model.radius * random.uniform(0.95, 1.05)
-        eye = target + [radius * np.cos(azimuth), radius * np.sin(azimuth), rise]
+        eye = target + np.array([radius * np.cos(azimuth), radius * np.sin(azimuth), rise])
         found.append(PinholeCamera(width, height, K, look_at(eye, target + random.uniform(-0.03, 0.03, 3))))
     return found
 
@@ -59,7 +59,9 @@ def make_capture(
     if scene not in SCENES:
         raise ValueError(f"no scene {scene!r}; there are {', '.join(SCENES)}")
     if views < 4 or width < 8 or height < 8 or samples < 1:
-        raise ValueError(f"{views} views of {width}x{height}, {samples} samples: want at least 4 views of 8x8, 1 sample")
+        raise ValueError(
+            f"{views} views of {width}x{height}, {samples} samples: want at least 4 views of 8x8, 1 sample"
+        )
     out = Path(out)
     model = SCENES[scene](seed)
     for name in ("images", "masks", "depth", "normals"):

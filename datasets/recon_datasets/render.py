@@ -58,8 +58,8 @@ def surface(items: tuple[Item, ...], which: Array, points: Array) -> tuple[Array
         rows = np.flatnonzero(which == index)
         if len(rows):
             rotation = item.rotation.astype(points.dtype)
-            normal, uv = item.shape.surface((points[rows] - item.position.astype(points.dtype)) @ rotation)
-            normals[rows] = normal @ rotation.T
+            normal, uv = item.shape.surface(_times(points[rows] - item.position.astype(points.dtype), rotation))
+            normals[rows] = _times(normal, rotation.T)
             albedo[rows] = np.clip(item.texture(uv), 0, 1)
     return normals, albedo
 
@@ -77,7 +77,7 @@ def shade(model: SceneModel, origins: Array, directions: Array) -> Array:
     light = LIGHT.astype(origins.dtype)
     casters = tuple(item for item in model.items if item.casts_shadow)
     blocked, _ = trace(casters, points + 1e-3 * normals, np.tile(light, (len(points), 1)))
-    direct = np.clip(normals @ light, 0, None) * np.isinf(blocked)
+    direct = np.clip((normals * light).sum(1), 0, None) * np.isinf(blocked)
     ambient = 0.42 + 0.16 * normals[:, 2]
     half = light - directions[hit]
     half /= np.linalg.norm(half, axis=1, keepdims=True)
@@ -113,10 +113,13 @@ def render_view(model: SceneModel, camera: PinholeCamera, samples: int = 4, seed
     normals[found], _ = surface(model.items, which[found], points)
     normals *= np.where((normals * directions).sum(1, keepdims=True) > 0, -1, 1)
     forward = camera.world_to_camera[2, :3]
-    depth = t * (directions @ forward)
+    depth = t * (directions * forward).sum(1)
     objects = np.array([item.is_object for item in model.items] + [False])
     return RenderedView(
-        rgb, depth.astype(np.float32).reshape(shape), normals.astype(np.float32).reshape(*shape, 3), objects[which].reshape(shape)
+        rgb,
+        depth.astype(np.float32).reshape(shape),
+        normals.astype(np.float32).reshape(*shape, 3),
+        objects[which].reshape(shape),
     )
 
 
@@ -124,7 +127,7 @@ def rays(camera: PinholeCamera, pixels: Array) -> tuple[Array, Array]:
     """World origins [N, 3] and unit directions [N, 3] through `pixels` [N, 2]; their precision is that of `pixels`."""
     K, pose = camera.K, camera.world_to_camera
     local = np.stack([(pixels[:, 0] - K[0, 2]) / K[0, 0], (pixels[:, 1] - K[1, 2]) / K[1, 1], np.ones(len(pixels))], 1)
-    directions = local @ pose[:3, :3]
+    directions = _times(local, pose[:3, :3])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     center = -pose[:3, :3].T @ pose[:3, 3]
     return np.tile(center.astype(pixels.dtype), (len(pixels), 1)), directions.astype(pixels.dtype)
@@ -132,4 +135,10 @@ def rays(camera: PinholeCamera, pixels: Array) -> tuple[Array, Array]:
 
 def _local(item: Item, origins: Array, directions: Array) -> tuple[Array, Array]:
     rotation = item.rotation.astype(origins.dtype)
-    return (origins - item.position.astype(origins.dtype)) @ rotation, directions @ rotation
+    return _times(origins - item.position.astype(origins.dtype), rotation), _times(directions, rotation)
+
+
+def _times(vectors: Array, matrix: Array) -> Array:
+    """vectors @ matrix, without BLAS: its threads would fight with ours over matrices this small."""
+    x, y, z = vectors[:, :1], vectors[:, 1:2], vectors[:, 2:]
+    return x * matrix[0] + y * matrix[1] + z * matrix[2]

@@ -72,7 +72,10 @@ def rod(start: tuple[float, float, float], end: tuple[float, float, float], radi
 def room(half: float, seed: int, floor: tx.Texture) -> tuple[Item, ...]:
     """Floor and four walls around the origin."""
     walls = []
-    inks = [((0.86, 0.82, 0.74), (0.55, 0.2, 0.22), (0.25, 0.4, 0.3)), ((0.75, 0.8, 0.84), (0.2, 0.3, 0.5), (0.7, 0.5, 0.25))]
+    inks = [
+        ((0.86, 0.82, 0.74), (0.55, 0.2, 0.22), (0.25, 0.4, 0.3)),
+        ((0.75, 0.8, 0.84), (0.2, 0.3, 0.5), (0.7, 0.5, 0.25)),
+    ]
     for k, normal in enumerate([(1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0)]):
         paper = tx.wallpaper(*inks[k % 2], 0.42, seed + 7 * k)
         position = -half * np.asarray(normal, float) + [0, 0, 1.5]
@@ -90,15 +93,47 @@ def table(seed: int) -> SceneModel:
     items = [
         *room(2.3, seed + 3, tx.planks((0.4, 0.29, 0.18), (0.62, 0.47, 0.3), 0.16, seed + 4)),
         Item(Box((0.55, 0.55, 0.025)), cloth, about_z(12), np.array([0, 0, top - 0.025])),
-        Item(Box((0.16, 0.11, 0.09)), tx.glyphs((0.9, 0.87, 0.78), (0.1, 0.1, 0.16), 0.036, seed + 5), about_z(28), np.array([0, 0, top + 0.09]), True, 0.15),
-        Item(Box((0.075, 0.075, 0.06)), tx.marble((0.15, 0.33, 0.4), (0.85, 0.88, 0.84), 9, seed + 6), about_z(-10), np.array([-0.03, 0.01, top + 0.24]), True, 0.3),
-        Item(Sphere(0.075), tx.marble((0.7, 0.3, 0.12), (0.95, 0.8, 0.45), 8, seed + 7), about_z(70), np.array([0.27, -0.14, top + 0.075]), True, 0.5),
-        Item(Cylinder(0.06, 0.075), tx.stripes(((0.15, 0.35, 0.28), (0.9, 0.85, 0.7), (0.75, 0.35, 0.2)), 0.03, seed + 8), about_z(0), np.array([-0.26, -0.17, top + 0.075]), True, 0.25),
+        Item(
+            Box((0.16, 0.11, 0.09)),
+            tx.glyphs((0.9, 0.87, 0.78), (0.1, 0.1, 0.16), 0.036, seed + 5),
+            about_z(28),
+            np.array([0, 0, top + 0.09]),
+            True,
+            0.15,
+        ),
+        Item(
+            Box((0.075, 0.075, 0.06)),
+            tx.marble((0.15, 0.33, 0.4), (0.85, 0.88, 0.84), 9, seed + 6),
+            about_z(-10),
+            np.array([-0.03, 0.01, top + 0.24]),
+            True,
+            0.3,
+        ),
+        Item(
+            Sphere(0.075),
+            tx.marble((0.7, 0.3, 0.12), (0.95, 0.8, 0.45), 8, seed + 7),
+            about_z(70),
+            np.array([0.27, -0.14, top + 0.075]),
+            True,
+            0.5,
+        ),
+        Item(
+            Cylinder(0.06, 0.075),
+            tx.stripes(((0.15, 0.35, 0.28), (0.9, 0.85, 0.7), (0.75, 0.35, 0.2)), 0.03, seed + 8),
+            about_z(0),
+            np.array([-0.26, -0.17, top + 0.075]),
+            True,
+            0.25,
+        ),
         rod((0.2, 0.13, top), (0.06, 0.02, top + 0.42), 0.007, brass),
         rod((0.17, -0.08, top), (0.06, 0.02, top + 0.42), 0.007, brass),
         rod((-0.2, 0.12, top), (0.06, 0.02, top + 0.42), 0.007, brass),
-        *(Item(Box((0.03, 0.03, 0.335)), wood, about_z(12), about_z(12) @ np.array([x, y, 0.335])) for x in (-0.48, 0.48) for y in (-0.48, 0.48)),
-    ]  # fmt: skip
+        *(
+            Item(Box((0.03, 0.03, 0.335)), wood, about_z(12), about_z(12) @ np.array([x, y, 0.335]))
+            for x in (-0.48, 0.48)
+            for y in (-0.48, 0.48)
+        ),
+    ]
     return SceneModel(tuple(items), (0.0, 0.0, top + 0.12), 1.15, (0.25, 0.75), (-160.0, 20.0))
 
 
@@ -111,12 +146,46 @@ def corner(seed: int) -> SceneModel:
         *room(half, seed, tx.checker((0.32, 0.34, 0.38), (0.78, 0.76, 0.7), 0.22, seed + 1)),
         Item(Box((0.03, 0.36, 0.26)), frame_a, np.eye(3), np.array([half - 0.03, -0.1, 1.25])),
         Item(Box((0.4, 0.03, 0.3)), frame_b, np.eye(3), np.array([0.2, half - 0.03, 1.3])),
-        Item(Box((0.3, 0.26, 0.4)), tx.planks((0.3, 0.18, 0.1), (0.6, 0.4, 0.22), 0.07, seed + 2), about_z(8), np.array([1.2, 1.25, 0.4]), True, 0.1),
-        Item(Box((0.19, 0.19, 0.19)), tx.glyphs((0.85, 0.85, 0.8), (0.1, 0.25, 0.4), 0.06, seed + 3), about_z(33), np.array([1.2, 1.22, 0.99]), True, 0.1),
-        Item(Box((0.25, 0.25, 0.22)), tx.stripes(((0.6, 0.15, 0.15), (0.9, 0.8, 0.5)), 0.07, seed + 4), about_z(-20), np.array([0.55, 1.15, 0.22]), True),
-        Item(Cylinder(0.02, 0.75), tx.stripes(((0.2, 0.2, 0.22), (0.7, 0.7, 0.72)), 0.06, seed + 5), np.eye(3), np.array([1.35, 0.45, 0.75]), True, 0.4),
-        Item(Sphere(0.2), tx.marble((0.85, 0.75, 0.5), (0.45, 0.2, 0.1), 4, seed + 6), np.eye(3), np.array([1.0, 0.35, 0.2]), True, 0.4),
-    ]  # fmt: skip
+        Item(
+            Box((0.3, 0.26, 0.4)),
+            tx.planks((0.3, 0.18, 0.1), (0.6, 0.4, 0.22), 0.07, seed + 2),
+            about_z(8),
+            np.array([1.2, 1.25, 0.4]),
+            True,
+            0.1,
+        ),
+        Item(
+            Box((0.19, 0.19, 0.19)),
+            tx.glyphs((0.85, 0.85, 0.8), (0.1, 0.25, 0.4), 0.06, seed + 3),
+            about_z(33),
+            np.array([1.2, 1.22, 0.99]),
+            True,
+            0.1,
+        ),
+        Item(
+            Box((0.25, 0.25, 0.22)),
+            tx.stripes(((0.6, 0.15, 0.15), (0.9, 0.8, 0.5)), 0.07, seed + 4),
+            about_z(-20),
+            np.array([0.55, 1.15, 0.22]),
+            True,
+        ),
+        Item(
+            Cylinder(0.02, 0.75),
+            tx.stripes(((0.2, 0.2, 0.22), (0.7, 0.7, 0.72)), 0.06, seed + 5),
+            np.eye(3),
+            np.array([1.35, 0.45, 0.75]),
+            True,
+            0.4,
+        ),
+        Item(
+            Sphere(0.2),
+            tx.marble((0.85, 0.75, 0.5), (0.45, 0.2, 0.1), 4, seed + 6),
+            np.eye(3),
+            np.array([1.0, 0.35, 0.2]),
+            True,
+            0.4,
+        ),
+    ]
     return SceneModel(tuple(items), (1.05, 1.05, 0.65), 2.0, (0.2, 0.75), (-168.0, -102.0))
 
 
@@ -126,9 +195,19 @@ def sheet(seed: int) -> SceneModel:
     items = [
         *room(2.3, seed + 1, tx.wallpaper((0.55, 0.6, 0.5), (0.25, 0.3, 0.2), (0.75, 0.65, 0.4), 0.3, seed + 2)),
         Item(Sheet(0.42, 1.15, 0.34), paper, about_z(25) @ facing((0.25, 0, 1)), np.array([0, 0, 0.28]), True, 0.1),
-        Item(Cylinder(0.05, 0.1), tx.stripes(((0.7, 0.3, 0.2), (0.9, 0.9, 0.8)), 0.03, seed + 3), np.eye(3), np.array([0.55, -0.4, 0.1])),
-        Item(Box((0.12, 0.08, 0.1)), tx.marble((0.2, 0.3, 0.3), (0.8, 0.85, 0.7), 6, seed + 4), about_z(40), np.array([-0.5, -0.45, 0.1])),
-    ]  # fmt: skip
+        Item(
+            Cylinder(0.05, 0.1),
+            tx.stripes(((0.7, 0.3, 0.2), (0.9, 0.9, 0.8)), 0.03, seed + 3),
+            np.eye(3),
+            np.array([0.55, -0.4, 0.1]),
+        ),
+        Item(
+            Box((0.12, 0.08, 0.1)),
+            tx.marble((0.2, 0.3, 0.3), (0.8, 0.85, 0.7), 6, seed + 4),
+            about_z(40),
+            np.array([-0.5, -0.45, 0.1]),
+        ),
+    ]
     return SceneModel(tuple(items), (0.0, 0.0, 0.42), 1.35, (0.15, 0.8), (-150.0, 30.0))
 
 

@@ -14,7 +14,9 @@ Color = tuple[float, float, float]
 def lattice(i: Array, j: Array, seed: int) -> Array:
     """Pseudo-random values in [0, 1) of integer cells."""
     with np.errstate(over="ignore"):
-        h = i.astype(np.int64).astype(np.uint32) * np.uint32(374761393) + j.astype(np.int64).astype(np.uint32) * np.uint32(668265263)
+        h = i.astype(np.int64).astype(np.uint32) * np.uint32(374761393) + j.astype(np.int64).astype(
+            np.uint32
+        ) * np.uint32(668265263)
         h = h + np.uint32(seed * 362437 & 0xFFFFFFFF)
         h = (h ^ (h >> np.uint32(13))) * np.uint32(1274126177)
     return ((h ^ (h >> np.uint32(16))) >> np.uint32(8)).astype(np.float32) / np.float32(1 << 24)
@@ -60,8 +62,10 @@ def checker(a: Color, b: Color, size: float, seed: int) -> Texture:
     """Squares with a grain of their own."""
 
     def texture(uv: Array) -> Array:
-        odd = (np.floor(uv / size).sum(1) % 2).astype(np.float32)
-        grain = 0.75 + 0.5 * (fractal(uv, 3 / size, seed) - 0.5) + 0.2 * (lattice(*np.floor(uv / size).T, seed) - 0.5)
+        cell = np.floor(uv / size)
+        odd = (cell.sum(1) % 2).astype(np.float32)
+        tone = 0.2 * (lattice(cell[:, 0], cell[:, 1], seed) - 0.5)
+        grain = 0.75 + 0.5 * (fractal(uv, 3 / size, seed) - 0.5) + tone
         return blend(a, b, odd) * grain[:, None]
 
     return texture
@@ -77,7 +81,9 @@ def planks(a: Color, b: Color, width: float, seed: int) -> Texture:
         tone = 0.7 + 0.5 * lattice(board, row, seed + 1)
         stretched = np.stack([uv[:, 0] * 0.15 + shift, uv[:, 1]], 1)
         color = blend(a, b, fractal(stretched, 8 / width, seed + 2, 3)) * tone[:, None]
-        gap = (np.abs(uv[:, 1] / width - row - 0.5) > 0.47) | (np.abs((uv[:, 0] + shift) / (6 * width) - board - 0.5) > 0.494)
+        gap = (np.abs(uv[:, 1] / width - row - 0.5) > 0.47) | (
+            np.abs((uv[:, 0] + shift) / (6 * width) - board - 0.5) > 0.494
+        )
         return np.where(gap[:, None], color * 0.35, color)
 
     return texture
@@ -115,7 +121,11 @@ def glyphs(paper: Color, ink: Color, size: float, seed: int) -> Texture:
         code = cell[:, 0] * 131 + cell[:, 1] * 17
         half = np.minimum(pixel[:, 0], 4 - pixel[:, 0])
         mirrored = np.where(lattice(cell[:, 0], cell[:, 1], seed) < 0.5, half, pixel[:, 0])
-        on = inner & (lattice(code * 5 + mirrored, pixel[:, 1], seed + 1) < 0.5) & (lattice(cell[:, 0], cell[:, 1], seed + 2) < 0.85)
+        on = (
+            inner
+            & (lattice(code * 5 + mirrored, pixel[:, 1], seed + 1) < 0.5)
+            & (lattice(cell[:, 0], cell[:, 1], seed + 2) < 0.85)
+        )
         ground = blend(paper, tuple(0.9 * c for c in paper), fractal(uv, 2 / size, seed + 3))  # type: ignore[arg-type]
         return np.where(on[:, None], np.asarray(ink, np.float32), ground)
 
