@@ -150,11 +150,18 @@ def _anchor_paths(document: Document) -> None:
             return [anchored(child, (*path, index)) for index, child in enumerate(value)]
         place = document.place(path)
         if isinstance(value, str) and value and place and schema.is_path(RunConfig, path):
-            return str(place.folder / Path(value).expanduser())
+            return str(_joined(place.folder, Path(value).expanduser()))
         return value
 
     for key, value in document.data.items():
         document.data[key] = anchored(value, (key,))
+
+
+def _joined(folder: Path, path: Path) -> Path:
+    """`folder / path` without the `..` that `path` begins with; `folder` has no links in it, so that this is exact."""
+    while not path.is_absolute() and path.parts[:1] == ("..",):
+        folder, path = folder.parent, Path(*path.parts[1:])
+    return folder / path
 
 
 def _to_json(document: Document) -> str:

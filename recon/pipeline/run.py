@@ -111,12 +111,12 @@ def run(
 
 def headline(metrics: dict[str, Any]) -> str:
     """The figures of metrics.json that people look for, in one line."""
-    words = {"test": "held-out", "train": "training"}
-    parts = [
-        f"{len(one['views'])} {words[split]} views {one['psnr']:.2f} dB, SSIM {one['ssim']:.3f}"
-        for split, one in metrics.items()
-        if split in words
-    ]
+    words = {"test": "held out", "train": "training"}
+    parts = []
+    for split, one in metrics.items():
+        if split in words:
+            views = "1 view" if len(one["views"]) == 1 else f"{len(one['views'])} views"
+            parts.append(f"{words[split]} {views} {one['psnr']:.2f} dB, SSIM {one['ssim']:.3f}")
     return "; ".join(parts)
 
 

@@ -46,6 +46,10 @@ def test_paths_start_from_the_file_and_those_of_overrides_from_here(
     monkeypatch.chdir("/")
     config = load_config(scene, ["output=tmp/there"])
     assert config.images == tmp_path / "photos"
+    scene.write_text("images: ../../x\noutput: /a/../b\n")
+    up = load_config(scene)
+    assert up.images == tmp_path.parent.parent / "x"
+    assert up.output == Path("/a/../b")  # a may be a link
     assert config.output == Path("/tmp/there")
 
 
