@@ -126,4 +126,4 @@ def rows_per_file(bytes_per_row: int, limit: int) -> int:
     return max(1, math.floor(limit / max(bytes_per_row, 1)))
 
 
-_FIX = "restore the stage folder or make the scene again with `recon run`"
+_FIX = "restore the stage folder or make the scene again with `recon run --force`"

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recon.errors import ReconError
 
@@ -37,7 +37,13 @@ class DistortionEntry(_Ours):
     """Lens model of `recon.geometry.camera.Distortion`."""
 
     model: Literal["none", "opencv", "fisheye"]
-    params: list[float]
+    params: Annotated[list[float], Field(max_length=8)]
+
+    @model_validator(mode="after")
+    def _counted(self) -> DistortionEntry:
+        if self.model == "fisheye" and len(self.params) != 4:
+            raise ValueError("fisheye needs 4 parameters")
+        return self
 
 
 class ViewEntry(_Ours):
@@ -211,4 +217,4 @@ def parse(text: str, path: Path) -> GltfDocument:
         ) from None
 
 
-_FIX = "restore the file or make the scene again with `recon run`"
+_FIX = "restore the file or make the scene again with `recon run --force`"

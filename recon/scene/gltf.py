@@ -250,7 +250,16 @@ def decode(document: GltfDocument, root: Path) -> tuple[Scene, dict[str, Placeme
         for child in node.children:
             if index not in id_of or child not in id_of:
                 raise _fault(root, f"/nodes/{index}/children: no node of ours", child)
+            if id_of[child] in parents:
+                raise _fault(root, f"/nodes/{index}/children: {id_of[child]!r} has another parent", child)
             parents[id_of[child]] = id_of[index]
+    for start, above in parents.items():
+        passed = {start}
+        while above not in passed and above in parents:
+            passed.add(above)
+            above = parents[above]
+        if above in passed:
+            raise _fault(root, f"/nodes: {above!r} hangs under itself", "a cycle of children")
     nodes = [replace(node, parent=parents.get(node.id)) for node in nodes]
     own = document.extensions.RECON_scene
     try:
@@ -378,5 +387,7 @@ def _uri(path: Path, root: Path) -> str:
 
 def _fault(root: Path, place: str, found: object) -> ReconError:
     return ReconError(
-        f"{root / 'scene.gltf'}: {place}", found=found, fix="restore the file or make the scene again with `recon run`"
+        f"{root / 'scene.gltf'}: {place}",
+        found=found,
+        fix="restore the file or make the scene again with `recon run --force`",
     )

@@ -127,7 +127,7 @@ class StageWriter:
             known = store._placed.get(id(node.content)) or fresh.get(id(node.content))
             if known is None:
                 assert node.content is not None
-                name = "".join(c if c.isalnum() or c in "-_" else "_" for c in node.id)
+                name = "".join(c if (c.isascii() and c.isalnum()) or c in "-_" else "_" for c in node.id)
                 if (self.path / f"{name}.safetensors").exists():
                     name = f"{name}-{uuid.uuid4().hex[:6]}"
                 known = (node.content, place_content(node.content, self.path, uri, name, store.buffer_limit))

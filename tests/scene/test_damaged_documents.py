@@ -67,6 +67,19 @@ CASES: dict[str, tuple[Change, str]] = {
     ),
     "mesh out of range": (lambda d, _: d["nodes"][1].update(mesh=9), "/nodes/1/mesh"),
     "child out of range": (lambda d, _: d["nodes"][2].update(children=[99]), "/nodes/2/children"),
+    "child of two": (lambda d, _: d["nodes"][0].update(children=[3]), "/nodes/2/children: 'vase/1' has another parent"),
+    "tree with a cycle": (
+        lambda d, _: d["nodes"][3].update(children=[2]),
+        "/nodes: '(room|vase/1)' hangs under itself",
+    ),
+    "fisheye of three": (
+        lambda d, _: _view(d)["distortion"].update(model="fisheye", params=[0.1, 0.2, 0.3]),
+        "view/distortion: .*fisheye needs 4",
+    ),
+    "harmonic missing": (
+        lambda d, _: d["meshes"][1]["primitives"][0]["attributes"].pop(f"{KHR}:SH_DEGREE_2_COEF_3"),
+        "/meshes/1: .*SH_DEGREE_2_COEF_3",
+    ),
     "accessor out of range": (
         lambda d, _: _mesh_primitive(d)["attributes"].update(POSITION=999),
         "/meshes/2/primitives/0/attributes/POSITION",
@@ -107,6 +120,8 @@ def test_damage_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ReconError, match=f"(?s){path}.*{place}") as caught:
         SceneStore(tmp_path).load()
     assert caught.value.fix
+    _published(tmp_path)  # damage does not stand in the way of making the scene again
+    assert len(SceneStore(tmp_path).load().views) == 3
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"glTF"', "{}", "\x00\x01"])

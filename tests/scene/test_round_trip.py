@@ -13,9 +13,12 @@ import asymmetric_scene
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recon.geometry import quaternion, rigid, spherical_harmonics
 from recon.scene import Node, Points, Scene, Splats
+from recon.scene.families import FAMILIES
 from recon.scene.store import SceneStore
 
 KHR = "KHR_gaussian_splatting"
@@ -97,6 +100,31 @@ def test_extreme_opacities_and_scales_stay_finite(tmp_path: Path, logit: float) 
     assert bool(((loaded["opacity_logits"] > 0) == (logit > 0)).all())
 
 
+_float = st.floats(-30, 30, width=32)
+_quat = st.tuples(_float, _float, _float, _float).filter(lambda q: sum(x * x for x in q) > 1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(_quat, st.tuples(_float, _float, _float), _float), min_size=1, max_size=5))
+def test_any_rotation_scale_and_opacity_comes_back(
+    rows: list[tuple[tuple[float, ...], tuple[float, ...], float]],
+) -> None:
+    quats, log_scales, logits = (torch.tensor(column) for column in zip(*rows, strict=True))
+    params = {"quats": quats, "log_scales": log_scales, "opacity_logits": logits}
+    codec = FAMILIES["gaussian"]
+    stored = codec.to_arrays(Splats("gaussian", {**asymmetric_scene.splats(len(rows)).params, **params}))
+    named = {name: array for name, array in stored.items() if name != "SH"}
+    named |= {codec.attribute(f"SH/{k}"): stored["SH"][:, k] for k in range(16)}
+    back = codec.from_arrays(named)
+    torch.testing.assert_close(back["quats"], quaternion.normalize(quats), rtol=0, atol=1e-6)
+    # One rounding of exp(x) to float32 is 6e-8 of it; the logarithm near 30 rounds to 2e-6.
+    torch.testing.assert_close(back["log_scales"], log_scales, rtol=1e-7, atol=1e-6)
+    assert np.allclose(back["opacity_logits"].sigmoid(), logits.sigmoid(), rtol=3e-6, atol=1e-7)
+    assert bool(back["opacity_logits"].isfinite().all())
+    low = logits < 0  # near 1 an opacity in float32 cannot tell logits apart; near 0 it can
+    torch.testing.assert_close(back["opacity_logits"][low], logits[low], rtol=1e-6, atol=1e-6)
+
+
 def test_large_splats_are_split_and_joined(tmp_path: Path) -> None:
     splats = asymmetric_scene.splats(1000)
     with SceneStore(tmp_path, buffer_limit=50_000).begin("splats", "key") as writer:
@@ -175,7 +203,9 @@ def test_trimesh_reads_it(published: tuple[Scene, Path]) -> None:
     mesh = next(one for one in other.geometry.values() if isinstance(one, trimesh.Trimesh))
     assert scene.mesh is not None and np.allclose(np.sort(mesh.vertices, 0), np.sort(scene.mesh.vertices, 0))
     clouds = [one for one in other.geometry.values() if isinstance(one, trimesh.PointCloud)]
-    assert sorted(len(cloud.vertices) for cloud in clouds) == [5, 7]
+    first, second = sorted((np.asarray(cloud.vertices) for cloud in clouds), key=len)
+    assert scene.points is not None and scene.splats is not None
+    assert np.allclose(first, scene.points.positions) and np.allclose(second, scene.splats["means"])
 
 
 def test_cameras_of_other_readers_look_down_minus_z(published: tuple[Scene, Path]) -> None:

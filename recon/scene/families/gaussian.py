@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -38,8 +39,9 @@ def _to_arrays(splats: Splats) -> dict[str, np.ndarray]:
 
 def _from_arrays(arrays: Mapping[str, np.ndarray]) -> Splats:
     coefficients = [arrays[_attribute(f"{_SH}/{k}")] for k in range(16) if _attribute(f"{_SH}/{k}") in arrays]
-    if not coefficients:
-        raise KeyError(_attribute(f"{_SH}/0"))
+    for k in range(spherical_harmonics.count(math.ceil(max(len(coefficients), 1) ** 0.5) - 1)):
+        if _attribute(f"{_SH}/{k}") not in arrays:
+            raise KeyError(_attribute(f"{_SH}/{k}"))
     x, y, z, w = torch.from_numpy(arrays[f"{KHR}:ROTATION"]).unbind(-1)
     opacity = torch.from_numpy(arrays[f"{KHR}:OPACITY"]).double().clamp(_MIN_OPACITY, _MAX_OPACITY)
     return Splats(
