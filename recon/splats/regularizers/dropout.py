@@ -16,7 +16,7 @@ from recon.splats.state import TrainState
 class DropoutConfig:
     """Leave out random primitives when training. Park et al. 2025 (DropGaussian); Xu et al. 2025 (DropoutGS)."""
 
-    rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    rate: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share that is left out at the last iteration; it grows linearly from 0. 0 switches this off."""
 
 

@@ -16,8 +16,9 @@ from recon.splats.state import TrainState
 class OpacityDecayConfig:
     """Multiply opacities by a constant after every step. Han et al. 2024 (Binocular3DGS): 0.995 over 30k iterations."""
 
-    remaining: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """What a whole run would leave of an opacity that no photo pulls on, such as 0.01; 1 switches this off."""
+    remaining: Annotated[float, Field(gt=0, le=1)] = 0.001
+    """What a whole run would leave of an opacity that no photo pulls on; 1 switches this off. The default was chosen
+    by leaving out training photos."""
     every: Annotated[int, Field(ge=1)] = 10
     """Iterations between two applications, which saves time and changes nothing else."""
 
