@@ -1,4 +1,4 @@
-"""`recon bench raster`: the rasteriser and a whole training iteration, by number of Gaussians, threads and SIMD level."""
+"""`recon bench raster`: the rasteriser and a training iteration, by number of Gaussians, threads and SIMD level."""
 
 from __future__ import annotations
 
