@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recon_datasets.scenes import Item, SceneModel
-from recon_datasets.shapes import Array
+from recon_datasets.shapes import Array, dot
 
 LIGHT = np.array([-0.45, -0.35, 0.82]) / np.linalg.norm([-0.45, -0.35, 0.82])
 SKY = np.array([0.75, 0.82, 0.9])
@@ -45,10 +45,23 @@ def trace(items: tuple[Item, ...], origins: Array, directions: Array) -> tuple[A
     best = np.full(len(origins), np.inf, origins.dtype)
     which = np.full(len(origins), -1)
     for index, item in enumerate(items):
-        t = item.shape.intersect(*_local(item, origins, directions))
-        closer = t < best
-        best[closer], which[closer] = t[closer], index
+        rows = _rows_near(item, origins, directions)
+        t = item.shape.intersect(*_local(item, origins[rows], directions[rows]))
+        closer = t < best[rows]
+        near = rows[closer]
+        best[near], which[near] = t[closer], index
     return best, which
+
+
+def _rows_near(item: Item, origins: Array, directions: Array) -> Array:
+    """Indices of the rays whose line passes the item's bounding sphere; most rays miss most items."""
+    radius = item.shape.bound * 1.001 + 1e-4  # rounding must not lose a ray
+    x, y, z = (item.position[k].astype(origins.dtype) - origins[:, k] for k in range(3))
+    u, v, w = directions.T
+    along = x * u + y * v + z * w
+    square = u * u + v * v + w * w
+    # Distance of the line from the centre, squared and times |direction|^2.
+    return np.flatnonzero((x * x + y * y + z * z - radius * radius) * square <= along * along)
 
 
 def surface(items: tuple[Item, ...], which: Array, points: Array) -> tuple[Array, Array]:
@@ -71,18 +84,18 @@ def shade(model: SceneModel, origins: Array, directions: Array) -> Array:
     color = np.tile(SKY.astype(origins.dtype), (len(origins), 1))
     points = origins[hit] + t[hit, None] * directions[hit]
     normals, albedo = surface(model.items, which[hit], points)
-    away = (normals * directions[hit]).sum(1) > 0
+    away = dot(normals, directions[hit]) > 0
     normals[away] *= -1
 
     light = LIGHT.astype(origins.dtype)
     casters = tuple(item for item in model.items if item.casts_shadow)
     blocked, _ = trace(casters, points + 1e-3 * normals, np.tile(light, (len(points), 1)))
-    direct = np.clip((normals * light).sum(1), 0, None) * np.isinf(blocked)
+    direct = np.clip(dot(normals, light[None]), 0, None) * np.isinf(blocked)
     ambient = 0.42 + 0.16 * normals[:, 2]
     half = light - directions[hit]
-    half /= np.linalg.norm(half, axis=1, keepdims=True)
+    half /= np.sqrt(dot(half, half))[:, None]
     shine = np.array([item.shine for item in model.items], origins.dtype)[which[hit]]
-    highlight = shine * np.clip((normals * half).sum(1), 0, None) ** 40 * np.isinf(blocked)
+    highlight = shine * np.clip(dot(normals, half), 0, None) ** 40 * np.isinf(blocked)
     color[hit] = albedo * (ambient + 0.75 * direct)[:, None] + 0.6 * highlight[:, None]
     return np.clip(color, 0, 1)
 
@@ -128,7 +141,7 @@ def rays(camera: PinholeCamera, pixels: Array) -> tuple[Array, Array]:
     K, pose = camera.K, camera.world_to_camera
     local = np.stack([(pixels[:, 0] - K[0, 2]) / K[0, 0], (pixels[:, 1] - K[1, 2]) / K[1, 1], np.ones(len(pixels))], 1)
     directions = _times(local, pose[:3, :3])
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    directions /= np.sqrt(dot(directions, directions))[:, None]
     center = -pose[:3, :3].T @ pose[:3, 3]
     return np.tile(center.astype(pixels.dtype), (len(pixels), 1)), directions.astype(pixels.dtype)
 
@@ -140,5 +153,8 @@ def _local(item: Item, origins: Array, directions: Array) -> tuple[Array, Array]
 
 def _times(vectors: Array, matrix: Array) -> Array:
     """vectors @ matrix, without BLAS: its threads would fight with ours over matrices this small."""
-    x, y, z = vectors[:, :1], vectors[:, 1:2], vectors[:, 2:]
-    return x * matrix[0] + y * matrix[1] + z * matrix[2]
+    x, y, z = vectors.T
+    out = np.empty_like(vectors)
+    for k in range(3):  # column by column: numpy is slow along rows of three
+        out[:, k] = x * matrix[0, k] + y * matrix[1, k] + z * matrix[2, k]
+    return out

@@ -18,6 +18,11 @@ EPS = 1e-4
 class Shape(Protocol):
     """A surface. A new one is a class here."""
 
+    @property
+    def bound(self) -> float:
+        """Radius of a sphere around the origin that holds the surface."""
+        ...
+
     def intersect(self, origins: Array, directions: Array) -> Array:
         """[N] smallest t > EPS, infinity for misses."""
         ...
@@ -36,6 +41,10 @@ class Box:
     """Centred box with the given half sizes."""
 
     half: tuple[float, float, float]
+
+    @property
+    def bound(self) -> float:
+        return float(np.linalg.norm(self.half))
 
     def intersect(self, origins: Array, directions: Array) -> Array:
         half = np.asarray(self.half, origins.dtype)
@@ -78,6 +87,10 @@ class Rectangle:
 
     half: tuple[float, float]
 
+    @property
+    def bound(self) -> float:
+        return float(np.hypot(*self.half))
+
     def intersect(self, origins: Array, directions: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
             t = -origins[:, 2] / directions[:, 2]
@@ -101,10 +114,14 @@ class Sphere:
 
     radius: float
 
+    @property
+    def bound(self) -> float:
+        return self.radius
+
     def intersect(self, origins: Array, directions: Array) -> Array:
-        a = (directions * directions).sum(1)
-        b = (origins * directions).sum(1)
-        c = (origins * origins).sum(1) - self.radius**2
+        a = dot(directions, directions)
+        b = dot(origins, directions)
+        c = dot(origins, origins) - self.radius**2
         return _first_root(a, b, c)
 
     def surface(self, points: Array) -> tuple[Array, Array]:
@@ -142,10 +159,14 @@ class Cylinder:
     radius: float
     half_height: float
 
+    @property
+    def bound(self) -> float:
+        return float(np.hypot(self.radius, self.half_height))
+
     def intersect(self, origins: Array, directions: Array) -> Array:
-        a = (directions[:, :2] ** 2).sum(1)
-        b = (origins[:, :2] * directions[:, :2]).sum(1)
-        c = (origins[:, :2] ** 2).sum(1) - self.radius**2
+        a = dot(directions[:, :2], directions[:, :2])
+        b = dot(origins[:, :2], directions[:, :2])
+        c = dot(origins[:, :2], origins[:, :2]) - self.radius**2
         best = np.full(len(origins), np.inf, origins.dtype)
         with np.errstate(divide="ignore", invalid="ignore"):
             root = np.sqrt(b * b - a * c)
@@ -154,7 +175,8 @@ class Cylinder:
                 best = np.where(good & (t < best), t, best)
             for z in (-self.half_height, self.half_height):
                 t = (z - origins[:, 2]) / directions[:, 2]
-                inside = ((origins[:, :2] + t[:, None] * directions[:, :2]) ** 2).sum(1) <= self.radius**2
+                x, y = origins[:, 0] + t * directions[:, 0], origins[:, 1] + t * directions[:, 1]
+                inside = x * x + y * y <= self.radius**2
                 best = np.where((t > EPS) & inside & (t < best), t, best)
         return best.astype(origins.dtype)
 
@@ -193,10 +215,14 @@ class Sheet:
     half_angle: float
     half_width: float
 
+    @property
+    def bound(self) -> float:
+        return float(np.hypot(self.radius, self.half_width))
+
     def intersect(self, origins: Array, directions: Array) -> Array:
         xz, dxz = origins[:, [0, 2]], directions[:, [0, 2]]
-        a, b = (dxz**2).sum(1), (xz * dxz).sum(1)
-        c = (xz**2).sum(1) - self.radius**2
+        a, b = dot(dxz, dxz), dot(xz, dxz)
+        c = dot(xz, xz) - self.radius**2
         best = np.full(len(origins), np.inf, origins.dtype)
         with np.errstate(divide="ignore", invalid="ignore"):
             root = np.sqrt(b * b - a * c)
@@ -219,6 +245,14 @@ class Sheet:
         u, v, faces = _grid(2 * self.half_angle * self.radius, 2 * self.half_width, edge)
         angle = u / self.radius
         return np.stack([self.radius * np.sin(angle), v, self.radius * np.cos(angle)], 1), faces
+
+
+def dot(a: Array, b: Array) -> Array:
+    """Row by row, [N]; one column at a time, as numpy reduces rows of three slowly."""
+    total = a[:, 0] * b[:, 0]
+    for k in range(1, a.shape[1]):
+        total = total + a[:, k] * b[:, k]
+    return total
 
 
 def _first_root(a: Array, b: Array, c: Array) -> Array:
