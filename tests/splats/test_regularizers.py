@@ -15,19 +15,22 @@ def test_all_are_off_unless_asked_for() -> None:
     assert len(make_regularizers(on)) == 2
 
 
-@pytest.mark.parametrize("every", [1, 10])
-def test_opacity_decay_leaves_the_share_it_promises(every: int) -> None:
+@pytest.mark.parametrize(("iterations", "every", "share"), [(2500, 1, 0.1), (2500, 10, 0.1), (200, 10, 0.1**0.1)])
+def test_opacity_decay_leaves_the_share_it_promises(iterations: int, every: int, share: float) -> None:
+    """A run shorter than 2000 iterations decays at the pace of one of 2000."""
     config = SplatsConfig(
-        iterations=200, opacity_decay=OpacityDecayConfig(remaining=0.1, every=every), dropout=DropoutConfig(rate=0.0)
+        iterations=iterations,
+        opacity_decay=OpacityDecayConfig(remaining=0.1, every=every),
+        dropout=DropoutConfig(rate=0.0),
     )
     (decay,) = make_regularizers(config)
     state = state_of(30)
     before = FAMILY.opacities(state.params)
-    for iteration in range(200):
+    for iteration in range(iterations):
         state.iteration = iteration
-        decay.after_step(state, iteration / 200)
-    # Opacities below 1e-6 would be clamped; none of these is.
-    assert torch.allclose(FAMILY.opacities(state.params), 0.1 * before, rtol=1e-3)
+        decay.after_step(state, iteration / iterations)
+    # Opacities below 1e-6 would be clamped; none of these is. A logit in float loses some 1e-7 at every step.
+    assert torch.allclose(FAMILY.opacities(state.params), share * before, rtol=2e-3)
 
 
 def test_dropout_keeps_the_expected_opacity() -> None:

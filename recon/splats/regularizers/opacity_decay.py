@@ -23,12 +23,18 @@ class OpacityDecayConfig:
     """Iterations between two applications, which saves time and changes nothing else."""
 
 
+_SHORTEST = 2000
+
+
 class OpacityDecay:
-    """o <- o * remaining^(every / iterations), every `every` iterations."""
+    """o <- o * remaining^(every / iterations), every `every` iterations.
+
+    Runs of fewer than 2000 iterations decay as slowly as one of 2000: Adam cannot answer a faster decay in time.
+    """
 
     def __init__(self, config: OpacityDecayConfig, iterations: int) -> None:
         self.every = config.every
-        self.factor = math.exp(math.log(config.remaining) * config.every / iterations)
+        self.factor = math.exp(math.log(config.remaining) * config.every / max(iterations, _SHORTEST))
 
     def render_parameters(self, state: TrainState, params: dict[str, Tensor], progress: float) -> dict[str, Tensor]:
         return params
