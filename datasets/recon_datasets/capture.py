@@ -3,107 +3,124 @@
 from __future__ import annotations
 
 import json
+import shutil
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from recon_datasets.render import PinholeCamera, render_view, surface
-from recon_datasets.scenes import SCENES, SceneModel
-from recon_datasets.shapes import Array
+from recon.errors import ReconError
+from recon.geometry.camera import Distortion
+from recon_datasets.cameras import LAYOUTS, Layout, cameras_of
+from recon_datasets.render import PinholeCamera, render_view
+from recon_datasets.scenes import SCENES
+from recon_datasets.truth import count_views, sample_surface, truth_mesh, write_mesh, write_ply
 
 TRAIN_COUNTS = (3, 6, 9, 12)
+POINTS = 100_000
+FOLDERS = ("images", "masks", "depth", "normals")
+TRUTH = ("mesh.ply", "object.ply", "points.ply")
+FILES = (*TRUTH, "capture.json", "splits.json", "transforms_masked.json", "transforms.json")
+"""In the order in which they are put in place; a folder with the last one is whole."""
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV to OpenGL camera axes
 
 
-def cameras_of(model: SceneModel, views: int, width: int, height: int, seed: int) -> list[PinholeCamera]:
-    """Cameras on the scene's arc, jittered; the principal point lies off the image centre on purpose."""
-    random = np.random.default_rng([seed, 1])
-    focal = 0.95 * max(width, height)
-    K = np.array([[focal, 0, 0.51 * width], [0, focal, 0.49 * height], [0, 0, 1]])
-    target = np.asarray(model.target, float)
-    found = []
-    for index in range(views):
-        share = (index + 0.5) / views
-        azimuth = np.radians(model.arc_deg[0] + share * (model.arc_deg[1] - model.arc_deg[0]) + random.uniform(-1, 1))
-        swing = 0.5 - 0.5 * np.cos(share * 6 * np.pi)
-        rise = model.heights[0] + swing * (model.heights[1] - model.heights[0])
-        radius = model.radius * random.uniform(0.95, 1.05)
-        eye = target + np.array([radius * np.cos(azimuth), radius * np.sin(azimuth), rise])
-        found.append(PinholeCamera(width, height, K, look_at(eye, target + random.uniform(-0.03, 0.03, 3))))
-    return found
-
-
-def look_at(eye: Array, target: Array) -> Array:
-    """`world_to_camera` [4, 4], OpenCV axes, upright with respect to +z."""
-    forward = (target - eye) / np.linalg.norm(target - eye)
-    right = np.cross(forward, [0, 0, 1.0])
-    right /= np.linalg.norm(right)
-    rotation = np.stack([right, np.cross(forward, right), forward])
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = rotation, -rotation @ eye
-    return pose
-
-
 def make_capture(
-    scene: str, out: Path, *, views: int = 24, width: int = 320, height: int = 240, samples: int = 4, seed: int = 0
+    scene: str,
+    out: Path | str,
+    *,
+    views: int = 24,
+    width: int = 320,
+    height: int = 240,
+    samples: int = 4,
+    seed: int = 0,
+    layout: Layout = "arc",
+    center: tuple[float, float] = (0.51, 0.49),
+    distortion: Distortion | None = None,
 ) -> Path:
-    """Write a capture of `scene` to the folder `out` and return it.
+    """Write a capture of `scene` to the folder `out` and return it; what is in it, datasets/README.md tells.
 
-    images/ photos; masks/ of the object, white inside; depth/ float32 .npy, along z, m; normals/ float32 .npy, world;
-    transforms.json (nerfstudio, OpenGL camera to world); splits.json (every 8th view is held out); mesh.ply, the truth
-    with vertex colours; points.ply, area-uniform samples of it. ValueError for an unknown scene or a size below 8.
+    `samples`: rays per pixel, a square number; `center`: principal point in units of the image size; `distortion`:
+    of the lens, in OpenCV's models. The same arguments give the same bytes. Files appear only when all are made. An
+    older capture in `out` is replaced. ReconError for arguments that make no sense, and for a folder that holds
+    files of the same names which are no capture.
     """
-    import imageio.v3 as iio
-
     if scene not in SCENES:
-        raise ValueError(f"no scene {scene!r}; there are {', '.join(SCENES)}")
-    if views < 4 or width < 8 or height < 8 or samples < 1:
-        raise ValueError(
-            f"{views} views of {width}x{height}, {samples} samples: want at least 4 views of 8x8, 1 sample"
-        )
+        raise ReconError("scene", found=repr(scene), wanted=f"one of {', '.join(SCENES)}")
+    if layout not in LAYOUTS:
+        raise ReconError("layout", found=repr(layout), wanted=f"one of {', '.join(LAYOUTS)}")
+    if views < 4 or width < 8 or height < 8 or samples < 1 or round(samples**0.5) ** 2 != samples:
+        found = f"{views} views of {width}x{height} with {samples} samples"
+        raise ReconError("capture", found=found, wanted="at least 4 views of 8x8, samples 1, 4, 9, 16, ...")
     out = Path(out)
+    _check_replaceable(out)
     model = SCENES[scene](seed)
-    for name in ("images", "masks", "depth", "normals"):
-        (out / name).mkdir(parents=True, exist_ok=True)
-    cameras = cameras_of(model, views, width, height, seed)
+    cameras = cameras_of(model, views, width, height, seed, layout, center, distortion)
     names = [f"{index:04d}" for index in range(views)]
+    out.mkdir(parents=True, exist_ok=True)
+    making = out / f".tmp-{uuid.uuid4().hex}"
+    try:
+        for folder in FOLDERS:
+            (making / folder).mkdir(parents=True)
 
-    def write(index: int) -> None:
-        name, view = names[index], render_view(model, cameras[index], samples, seed=seed * 10007 + index)
-        iio.imwrite(out / "images" / f"{name}.png", view.rgb)
-        iio.imwrite(out / "masks" / f"{name}.png", view.mask.astype(np.uint8) * 255)
-        np.save(out / "depth" / f"{name}.npy", view.depth)
-        np.save(out / "normals" / f"{name}.npy", view.normal)
+        def write(index: int) -> None:
+            view = render_view(model, cameras[index], samples, seed=seed * 10007 + index)
+            _write_view(making, names[index], view.rgb, view.mask, view.depth, view.normal)
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(write, range(views)))
-    write_cameras(out, cameras, names)
-    write_splits(out, names)
-    write_truth(out, model, seed)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(write, range(views)))
+        points = sample_surface(model, POINTS, seed)
+        positions = np.stack([points[axis] for axis in "xyz"], 1)
+        points["views"] = count_views(positions, cameras, [np.load(making / "depth" / f"{name}.npy") for name in names])
+        write_ply(making / "points.ply", points)
+        write_mesh(making / "mesh.ply", truth_mesh(model))
+        write_mesh(making / "object.ply", truth_mesh(model, object_only=True))
+        settings = {"scene": scene, "views": views, "width": width, "height": height, "samples": samples, "seed": seed}
+        _write_json(
+            making / "capture.json",
+            {"generator": "recon_datasets", **settings, "layout": layout, "unit": "metre", "up": "+z"},
+        )
+        _write_json(making / "splits.json", splits(names))
+        _write_json(making / "transforms_masked.json", transforms(cameras, names, masked=True))
+        _write_json(making / "transforms.json", transforms(cameras, names))
+        (out / FILES[-1]).unlink(missing_ok=True)
+        for entry in (*FOLDERS, *FILES):
+            if (out / entry).is_dir():
+                shutil.rmtree(out / entry)
+            (making / entry).replace(out / entry)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
     return out
 
 
-def write_cameras(out: Path, cameras: list[PinholeCamera], names: list[str]) -> None:
-    """transforms.json as nerfstudio reads it."""
+def transforms(cameras: list[PinholeCamera], names: list[str], masked: bool = False) -> dict[str, Any]:
+    """transforms.json as nerfstudio reads it; `masked` has the object's masks count, which hides all else."""
     first = cameras[0]
-    document = {
-        "camera_model": "PINHOLE",
+    lens = first.distortion
+    model = "PINHOLE" if lens.is_identity else "OPENCV_FISHEYE" if lens.model == "fisheye" else "OPENCV"
+    keys = ("k1", "k2", "k3", "k4") if lens.model == "fisheye" else ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+    frames = [
+        {
+            "file_path": f"images/{name}.png",
+            "depth_file_path": f"depth/{name}.png",
+            **({"mask_path": f"masks/{name}.png"} if masked else {}),
+            "transform_matrix": (np.linalg.inv(camera.world_to_camera) @ _FLIP).tolist(),
+        }
+        for name, camera in zip(names, cameras, strict=True)
+    ]
+    return {
+        "camera_model": model,
         "w": first.width, "h": first.height,
         "fl_x": float(first.K[0, 0]), "fl_y": float(first.K[1, 1]),
         "cx": float(first.K[0, 2]), "cy": float(first.K[1, 2]),
-        "frames": [
-            {
-                "file_path": f"images/{name}.png",
-                "transform_matrix": (np.linalg.inv(camera.world_to_camera) @ _FLIP).tolist(),
-            }
-            for name, camera in zip(names, cameras, strict=True)
-        ],
+        **dict(zip(keys, map(float, lens.params), strict=False)),
+        "frames": frames,
     }  # fmt: skip
-    (out / "transforms.json").write_text(json.dumps(document, indent=1))
 
 
-def write_splits(out: Path, names: list[str]) -> None:
+def splits(names: list[str]) -> dict[str, Any]:
     """Every 8th view is held out; training views are spread evenly over the rest."""
     files = [f"{name}.png" for name in names]
     test, rest = files[::8], [file for index, file in enumerate(files) if index % 8]
@@ -112,29 +129,34 @@ def write_splits(out: Path, names: list[str]) -> None:
         for count in (*TRAIN_COUNTS, len(rest))
         if count <= len(rest)
     }
-    (out / "splits.json").write_text(json.dumps({"test": test, "train": train}, indent=1))
+    return {"test": test, "train": train}
 
 
-def truth_mesh(model: SceneModel, edge: float = 0.02) -> tuple[Array, Array, Array]:
-    """Vertices [V, 3], triangles [F, 3] and sRGB colours [V, 3] uint8 of all items, edges of about `edge` m."""
-    vertices, faces, colors, count = [], [], [], 0
-    for index, item in enumerate(model.items):
-        local, triangles = item.shape.tessellate(edge if item.casts_shadow else 5 * edge)
-        points = local @ item.rotation.T + item.position
-        _, albedo = surface(model.items, np.full(len(points), index), points)
-        vertices.append(points)
-        faces.append(triangles + count)
-        colors.append((albedo * 255 + 0.5).astype(np.uint8))
-        count += len(points)
-    return np.concatenate(vertices), np.concatenate(faces), np.concatenate(colors)
+def _write_view(
+    folder: Path, name: str, rgb: np.ndarray, mask: np.ndarray, depth: np.ndarray, normal: np.ndarray
+) -> None:
+    import imageio.v3 as iio
+
+    iio.imwrite(folder / "images" / f"{name}.png", rgb)
+    iio.imwrite(folder / "masks" / f"{name}.png", mask.astype(np.uint8) * 255)
+    millimetres = np.where(np.isfinite(depth), depth * 1000, 0).round().clip(0, 65535)
+    iio.imwrite(folder / "depth" / f"{name}.png", millimetres.astype(np.uint16))
+    np.save(folder / "depth" / f"{name}.npy", depth)
+    np.save(folder / "normals" / f"{name}.npy", normal)
 
 
-def write_truth(out: Path, model: SceneModel, seed: int, samples: int = 100_000) -> None:
-    """mesh.ply and points.ply."""
-    import trimesh
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1) + "\n")
 
-    vertices, faces, colors = truth_mesh(model)
-    mesh = trimesh.Trimesh(vertices, faces, vertex_colors=colors, process=False)
-    mesh.export(out / "mesh.ply")
-    points, _ = trimesh.sample.sample_surface(mesh, samples, seed=seed)
-    trimesh.PointCloud(np.asarray(points)).export(out / "points.ply")
+
+def _check_replaceable(out: Path) -> None:
+    """Only what this module wrote may be replaced."""
+    if out.exists() and not out.is_dir():
+        raise ReconError(f"{out}", found="a file", wanted="a folder or nothing", fix="choose another --out")
+    ours = [name for name in (*FOLDERS, *FILES) if (out / name).exists()]
+    was_capture = all((out / name).exists() for name in ("mesh.ply", "points.ply", "splits.json", "normals"))
+    if ours and not was_capture:
+        raise ReconError(
+            f"{out}", found=f"{ours[0]} of something else", wanted="an empty folder or an older capture of ours",
+            fix="choose another --out",
+        )  # fmt: skip

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
+from recon.errors import ReconError
+from recon.geometry.camera import Camera, Distortion, distort
+from recon.poses.features import undistort_pixels
 from recon_datasets.scenes import Item, SceneModel
 from recon_datasets.shapes import Array, dot
 
@@ -16,7 +20,7 @@ CHUNK = 1 << 16  # rays at a time: the arrays of one chunk stay in the cache
 
 @dataclass(frozen=True)
 class PinholeCamera:
-    """OpenCV axes; (0.5, 0.5) is the centre of the first pixel."""
+    """OpenCV axes; (0.5, 0.5) is the centre of the first pixel. A pinhole but for its lens's distortion."""
 
     width: int
     height: int
@@ -24,6 +28,30 @@ class PinholeCamera:
     """[3, 3], px."""
     world_to_camera: Array
     """[4, 4], m."""
+    distortion: Distortion = field(default_factory=Distortion)
+    """Of the lens, if it is to have any."""
+
+    def project(self, points: Array) -> tuple[Array, Array]:
+        """Pixels [N, 2] and depths [N], m, of world points [N, 3]; pixels mean nothing where depth is not positive."""
+        local = points @ self.world_to_camera[:3, :3].T + self.world_to_camera[:3, 3]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ideal = local[:, :2] / local[:, 2:]
+        observed = distort(torch.from_numpy(ideal), self.distortion).numpy()
+        return observed * self.K.diagonal()[:2] + self.K[:2, 2], local[:, 2]
+
+    def ideal(self, pixels: Array) -> Array:
+        """Where pixels [N, 2] would lie without distortion. ReconError where the lens model cannot be inverted."""
+        if self.distortion.is_identity:
+            return pixels
+        camera = Camera(self.width, self.height, torch.from_numpy(self.K), self.distortion)
+        found, sound = undistort_pixels(torch.from_numpy(pixels), camera)
+        if not sound.all():
+            raise ReconError(
+                f"lens {self.distortion.model} {self.distortion.params}",
+                found=f"{int((~sound).sum())} pixels of {self.width}x{self.height} that no ray ends in",
+                fix="take smaller distortion parameters",
+            )
+        return found.numpy().astype(pixels.dtype)
 
 
 @dataclass(frozen=True)
@@ -139,6 +167,7 @@ def render_view(model: SceneModel, camera: PinholeCamera, samples: int = 4, seed
 def rays(camera: PinholeCamera, pixels: Array) -> tuple[Array, Array]:
     """World origins [N, 3] and unit directions [N, 3] through `pixels` [N, 2]; their precision is that of `pixels`."""
     K, pose = camera.K, camera.world_to_camera
+    pixels = camera.ideal(pixels)
     local = np.stack([(pixels[:, 0] - K[0, 2]) / K[0, 0], (pixels[:, 1] - K[1, 2]) / K[1, 1], np.ones(len(pixels))], 1)
     directions = _times(local, pose[:3, :3])
     directions /= np.sqrt(dot(directions, directions))[:, None]

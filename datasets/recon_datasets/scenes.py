@@ -44,6 +44,12 @@ class SceneModel:
     """Lowest and highest camera above the target, m."""
     arc_deg: tuple[float, float]
     """Azimuths that the cameras sweep."""
+    room: float = float("inf")
+    """Half the side of the room around the origin, m."""
+
+
+ROOM = 2.3
+"""Half the side of the rooms that cameras walk through, m."""
 
 
 def about_z(degrees: float) -> Array:
@@ -91,7 +97,7 @@ def table(seed: int) -> SceneModel:
     wood = tx.planks((0.36, 0.21, 0.11), (0.55, 0.36, 0.2), 0.09, seed + 1)
     brass = tx.stripes(((0.75, 0.6, 0.25), (0.45, 0.33, 0.12)), 0.02, seed + 2)
     items = [
-        *room(2.3, seed + 3, tx.planks((0.4, 0.29, 0.18), (0.62, 0.47, 0.3), 0.16, seed + 4)),
+        *room(ROOM, seed + 3, tx.planks((0.4, 0.29, 0.18), (0.62, 0.47, 0.3), 0.16, seed + 4)),
         Item(Box((0.55, 0.55, 0.025)), cloth, about_z(12), np.array([0, 0, top - 0.025])),
         Item(
             Box((0.16, 0.11, 0.09)),
@@ -134,7 +140,7 @@ def table(seed: int) -> SceneModel:
             for y in (-0.48, 0.48)
         ),
     ]
-    return SceneModel(tuple(items), (0.0, 0.0, top + 0.12), 1.15, (0.25, 0.75), (-160.0, 20.0))
+    return SceneModel(tuple(items), (0.0, 0.0, top + 0.12), 1.15, (0.25, 0.75), (-160.0, 20.0), ROOM)
 
 
 def corner(seed: int) -> SceneModel:
@@ -186,14 +192,14 @@ def corner(seed: int) -> SceneModel:
             0.4,
         ),
     ]
-    return SceneModel(tuple(items), (1.05, 1.05, 0.65), 2.0, (0.2, 0.75), (-168.0, -102.0))
+    return SceneModel(tuple(items), (1.05, 1.05, 0.65), 2.0, (0.2, 0.75), (-168.0, -102.0), half)
 
 
 def sheet(seed: int) -> SceneModel:
     """A bent open sheet, printed on both sides, above the ground."""
     paper = tx.glyphs((0.93, 0.9, 0.8), (0.16, 0.12, 0.3), 0.06, seed)
     items = [
-        *room(2.3, seed + 1, tx.wallpaper((0.55, 0.6, 0.5), (0.25, 0.3, 0.2), (0.75, 0.65, 0.4), 0.3, seed + 2)),
+        *room(ROOM, seed + 1, tx.wallpaper((0.55, 0.6, 0.5), (0.25, 0.3, 0.2), (0.75, 0.65, 0.4), 0.3, seed + 2)),
         Item(Sheet(0.42, 1.15, 0.34), paper, about_z(25) @ facing((0.25, 0, 1)), np.array([0, 0, 0.28]), True, 0.1),
         Item(
             Cylinder(0.05, 0.1),
@@ -208,8 +214,24 @@ def sheet(seed: int) -> SceneModel:
             np.array([-0.5, -0.45, 0.1]),
         ),
     ]
-    return SceneModel(tuple(items), (0.0, 0.0, 0.42), 1.35, (0.15, 0.8), (-150.0, 30.0))
+    return SceneModel(tuple(items), (0.0, 0.0, 0.42), 1.35, (0.15, 0.8), (-150.0, 30.0), ROOM)
 
 
-SCENES: dict[str, Callable[[int], SceneModel]] = {"table": table, "corner": corner, "sheet": sheet}
+def sphere(seed: int) -> SceneModel:
+    """A ball on the floor: every depth and normal of it has a closed form."""
+    items = [
+        *room(ROOM, seed, tx.checker((0.3, 0.33, 0.36), (0.8, 0.78, 0.72), 0.2, seed + 1)),
+        Item(
+            Sphere(0.4),
+            tx.checker((0.15, 0.35, 0.5), (0.9, 0.8, 0.6), 0.1, seed + 2),
+            np.eye(3),
+            np.array([0, 0, 0.4]),
+            True,
+            0.2,
+        ),
+    ]
+    return SceneModel(tuple(items), (0.0, 0.0, 0.4), 1.6, (0.15, 0.8), (-90.0, 90.0), ROOM)
+
+
+SCENES: dict[str, Callable[[int], SceneModel]] = {"table": table, "corner": corner, "sheet": sheet, "sphere": sphere}
 """Scenes by name; each is made from a seed."""

@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 
 Array = np.ndarray
+CHORD = 1e-4
+"""Triangles of a tessellation stay within about this of a round surface, m."""
 EPS = 1e-4
 """Hits nearer than this, in units of t, are the surface that the ray started from."""
 
@@ -131,7 +133,7 @@ class Sphere:
         return normals, np.stack([u, v], 1)
 
     def tessellate(self, edge: float) -> tuple[Array, Array]:
-        around = max(12, int(2 * np.pi * self.radius / edge))
+        around = max(12, int(2 * np.pi * self.radius / min(edge, _longest_chord(self.radius, CHORD / 2))))
         rings = max(6, around // 2)
         theta = np.linspace(0, np.pi, rings + 1)[1:-1]
         phi = np.arange(around) * 2 * np.pi / around
@@ -190,7 +192,8 @@ class Cylinder:
         return normals, np.where(cap[:, None], points[:, :2] + 5, np.stack([u, points[:, 2]], 1))
 
     def tessellate(self, edge: float) -> tuple[Array, Array]:
-        around, rows = max(16, int(2 * np.pi * self.radius / edge)), max(1, int(2 * self.half_height / edge))
+        around = max(16, int(2 * np.pi * self.radius / min(edge, _longest_chord(self.radius, CHORD))))
+        rows = max(1, int(2 * self.half_height / edge))
         phi = np.arange(around) * 2 * np.pi / around
         circle = np.stack([np.cos(phi), np.sin(phi)], 1) * self.radius
         heights = np.linspace(-self.half_height, self.half_height, rows + 1)
@@ -242,7 +245,9 @@ class Sheet:
         )
 
     def tessellate(self, edge: float) -> tuple[Array, Array]:
-        u, v, faces = _grid(2 * self.half_angle * self.radius, 2 * self.half_width, edge)
+        u, v, faces = _grid(
+            2 * self.half_angle * self.radius, 2 * self.half_width, min(edge, _longest_chord(self.radius, CHORD))
+        )
         angle = u / self.radius
         return np.stack([self.radius * np.sin(angle), v, self.radius * np.cos(angle)], 1), faces
 
@@ -261,6 +266,11 @@ def _first_root(a: Array, b: Array, c: Array) -> Array:
         root = np.sqrt(b * b - a * c)
         near, far = (-b - root) / a, (-b + root) / a
         return np.where(near > EPS, near, np.where(far > EPS, far, np.inf)).astype(a.dtype)
+
+
+def _longest_chord(radius: float, height: float) -> float:
+    """Length of a chord whose arc of the given radius rises to `height` above it."""
+    return float(np.sqrt(8 * radius * height))
 
 
 def _grid(width: float, height: float, edge: float) -> tuple[Array, Array, Array]:
