@@ -160,6 +160,6 @@ def test_neighbouring_views_of_every_layout_share_the_object(layout: Layout) -> 
     depths = [render_view(model, camera, samples=1).depth for camera in cameras]
     seen = np.array([count_views(points, [camera], [depth]) for camera, depth in zip(cameras, depths, strict=True)])
     shared = (seen[:-1] & seen[1:]).sum(1) / seen[:-1].sum(1)
-    assert shared.min() > 0.5, "more than half of what one view sees the next one sees too, though at most 17 degrees away"
+    assert shared.min() > 0.5, "neighbours share more than half of what they see"
     others = cameras_of(model, 24, 80, 60, seed=2, layout=layout)
     assert not np.allclose(others[0].world_to_camera, cameras[0].world_to_camera), "the seed moves the cameras"
