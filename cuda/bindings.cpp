@@ -11,7 +11,7 @@
 
 #include "cpu/kernels.h"
 #include "cpu/thread_pool.h"
-#include "recon/gaussian.h"
+#include "recon/ellipse.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -25,136 +25,166 @@ T* at(Pointer p) {
     return reinterpret_cast<T*>(p);
 }
 
+template <class T>
+void copy_pointers(const std::vector<Pointer>& from, T* (&to)[recon::kMaxParameters]) {
+    if (from.size() > recon::kMaxParameters)
+        throw std::invalid_argument(std::to_string(from.size()) + " parameters, at most " + std::to_string(recon::kMaxParameters));
+    for (size_t k = 0; k < from.size(); ++k) to[k] = at<T>(from[k]);
+}
+
 template <class Real>
 void bind(nb::module_& m, const recon::Kernels<Real>& (*kernels)()) {
     using namespace recon;
+    const auto family = [kernels](int index) -> const FamilyKernels<Real>& {
+        if (index < 0 || index >= family_count()) throw std::out_of_range("no family " + std::to_string(index));
+        return *kernels().families[index];
+    };
+
+    nb::class_<FamilyKernels<Real>>(m, "Family")
+        .def_ro("name", &FamilyKernels<Real>::name)
+        .def_ro("parameters", &FamilyKernels<Real>::parameters, "Number of parameter tensors.")
+        .def_ro("record_width", &FamilyKernels<Real>::record_width)
+        .def_ro("moment_width", &FamilyKernels<Real>::moment_width)
+        .def_ro("pixel_depth", &FamilyKernels<Real>::pixel_depth, "Whether depth varies over a footprint.");
+    m.def(
+        "families",
+        [kernels] {
+            std::vector<const FamilyKernels<Real>*> all(kernels().families, kernels().families + family_count());
+            return all;
+        },
+        nb::rv_policy::reference, "The families of the instruction set in use; do not keep them.");
 
     nb::class_<ProjectArgs<Real>>(m, "ProjectArgs")
         .def(
             "__init__",
-            [](ProjectArgs<Real>* self, int64_t count, int width, int height, int sh_degree, int sh_coefficients, int features,
-               bool depth, bool normal, bool antialias, Real near_plane, Real far_plane, Real eps2d, Pointer means,
-               Pointer quats, Pointer log_scales, Pointer opacity_logits, Pointer sh_coeffs, Pointer feature_values,
-               Pointer world_to_camera, Pointer K, Pointer geometry, Pointer channel_values, Pointer half_extents,
-               Pointer radii) {
+            [](ProjectArgs<Real>* self, int64_t count, int width, int height, int points, int sh_degree, int sh_coefficients,
+               int features, bool depth, bool normal, bool antialias, Real near_plane, Real far_plane, Real eps2d,
+               const std::vector<Pointer>& parameters, Pointer sh_coeffs, Pointer feature_values, Pointer world_to_camera,
+               Pointer K, Pointer records, Pointer channel_values, Pointer boxes, Pointer radii) {
                 new (self) ProjectArgs<Real>();
-                self->count = count, self->width = width, self->height = height;
+                self->count = count, self->width = width, self->height = height, self->points = points;
                 self->sh_degree = sh_degree, self->sh_coefficients = sh_coefficients, self->features = features;
                 self->depth = depth, self->normal = normal, self->antialias = antialias;
                 self->near_plane = near_plane, self->far_plane = far_plane, self->eps2d = eps2d;
-                self->means = at<Real>(means), self->quats = at<Real>(quats), self->log_scales = at<Real>(log_scales);
-                self->opacity_logits = at<Real>(opacity_logits), self->sh_coeffs = at<Real>(sh_coeffs);
-                self->feature_values = at<Real>(feature_values), self->world_to_camera = at<Real>(world_to_camera);
-                self->K = at<Real>(K), self->geometry = at<Real>(geometry), self->channel_values = at<Real>(channel_values);
-                self->half_extents = at<Real>(half_extents), self->radii = at<int32_t>(radii);
+                copy_pointers(parameters, self->parameters);
+                self->sh_coeffs = at<Real>(sh_coeffs), self->feature_values = at<Real>(feature_values);
+                self->world_to_camera = at<Real>(world_to_camera), self->K = at<Real>(K);
+                self->records = at<Real>(records), self->channel_values = at<Real>(channel_values);
+                self->boxes = at<Real>(boxes), self->radii = at<int32_t>(radii);
             },
-            nb::kw_only(), "count"_a, "width"_a, "height"_a, "sh_degree"_a, "sh_coefficients"_a, "features"_a, "depth"_a,
-            "normal"_a, "antialias"_a, "near_plane"_a, "far_plane"_a, "eps2d"_a, "means"_a, "quats"_a, "log_scales"_a,
-            "opacity_logits"_a, "sh_coeffs"_a, "feature_values"_a, "world_to_camera"_a, "K"_a, "geometry"_a,
-            "channel_values"_a, "half_extents"_a = 0, "radii"_a = 0);
+            nb::kw_only(), "count"_a, "width"_a, "height"_a, "points"_a, "sh_degree"_a, "sh_coefficients"_a, "features"_a,
+            "depth"_a, "normal"_a, "antialias"_a, "near_plane"_a, "far_plane"_a, "eps2d"_a, "parameters"_a, "sh_coeffs"_a,
+            "feature_values"_a, "world_to_camera"_a, "K"_a, "records"_a = 0, "channel_values"_a = 0, "boxes"_a = 0,
+            "radii"_a = 0);
+
+    nb::class_<ProjectBackwardArgs<Real>>(m, "ProjectBackwardArgs")
+        .def(
+            "__init__",
+            [](ProjectBackwardArgs<Real>* self, Pointer slot_offsets, Pointer moments, bool extra, int probe,
+               const std::vector<Pointer>& v_parameters, Pointer v_sh_coeffs, Pointer v_feature_values,
+               Pointer v_world_to_camera, Pointer v_probe) {
+                new (self) ProjectBackwardArgs<Real>();
+                self->slot_offsets = at<int32_t>(slot_offsets), self->moments = at<Real>(moments);
+                self->extra = extra, self->probe = probe;
+                copy_pointers(v_parameters, self->v_parameters);
+                self->v_sh_coeffs = at<Real>(v_sh_coeffs), self->v_feature_values = at<Real>(v_feature_values);
+                self->v_world_to_camera = at<Real>(v_world_to_camera), self->v_probe = at<Real>(v_probe);
+            },
+            nb::kw_only(), "slot_offsets"_a, "moments"_a, "extra"_a, "probe"_a, "v_parameters"_a, "v_sh_coeffs"_a,
+            "v_feature_values"_a, "v_world_to_camera"_a, "v_probe"_a);
 
     m.def(
         "project_forward",
-        [kernels](const ProjectArgs<Real>& args) {
+        [family](int index, const ProjectArgs<Real>& args) {
             nb::gil_scoped_release unlocked;
-            kernels().project_forward(args);
+            family(index).project_forward(args);
         },
-        "args"_a);
+        "family"_a, "args"_a);
 
     m.def(
         "project_backward",
-        [kernels](const ProjectArgs<Real>& args, Pointer slot_offsets, Pointer moments, Pointer v_means, Pointer v_quats,
-                  Pointer v_log_scales, Pointer v_opacity_logits, Pointer v_sh_coeffs, Pointer v_feature_values,
-                  Pointer v_world_to_camera, Pointer v_probe) {
+        [family](int index, const ProjectArgs<Real>& args, const ProjectBackwardArgs<Real>& gradients) {
             nb::gil_scoped_release unlocked;
-            ProjectBackwardArgs<Real> b;
-            b.slot_offsets = at<int32_t>(slot_offsets), b.moments = at<Real>(moments);
-            b.v_means = at<Real>(v_means), b.v_quats = at<Real>(v_quats), b.v_log_scales = at<Real>(v_log_scales);
-            b.v_opacity_logits = at<Real>(v_opacity_logits), b.v_sh_coeffs = at<Real>(v_sh_coeffs);
-            b.v_feature_values = at<Real>(v_feature_values), b.v_world_to_camera = at<Real>(v_world_to_camera);
-            b.v_probe = at<Real>(v_probe);
             std::vector<Real> partial(size_t(camera_partial_size(args.count)));
-            kernels().project_backward(args, b, partial.data());
+            family(index).project_backward(args, gradients, partial.data());
         },
-        "args"_a, nb::kw_only(), "slot_offsets"_a, "moments"_a, "v_means"_a, "v_quats"_a, "v_log_scales"_a,
-        "v_opacity_logits"_a, "v_sh_coeffs"_a, "v_feature_values"_a, "v_world_to_camera"_a, "v_probe"_a);
+        "family"_a, "args"_a, "gradients"_a);
 
     nb::class_<BinArgs<Real>>(m, "BinArgs")
         .def(
             "__init__",
-            [](BinArgs<Real>* self, int64_t count, int width, int height, int tiles_x, int tiles_y, Pointer geometry,
-               Pointer half_extents, Pointer order, Pointer slot_offsets, Pointer tile_offsets, Pointer histogram) {
+            [](BinArgs<Real>* self, int64_t count, int width, int height, int tiles_x, int tiles_y, Pointer records,
+               Pointer boxes, Pointer order, Pointer slot_offsets, Pointer tile_offsets, Pointer histogram) {
                 new (self) BinArgs<Real>();
                 self->count = count, self->width = width, self->height = height;
                 self->tiles_x = tiles_x, self->tiles_y = tiles_y;
-                self->geometry = at<Real>(geometry), self->half_extents = at<Real>(half_extents);
+                self->records = at<Real>(records), self->boxes = at<Real>(boxes);
                 self->order = at<int32_t>(order), self->slot_offsets = at<int32_t>(slot_offsets);
                 self->tile_offsets = at<int32_t>(tile_offsets), self->histogram = at<int32_t>(histogram);
             },
-            nb::kw_only(), "count"_a, "width"_a, "height"_a, "tiles_x"_a, "tiles_y"_a, "geometry"_a, "half_extents"_a,
+            nb::kw_only(), "count"_a, "width"_a, "height"_a, "tiles_x"_a, "tiles_y"_a, "records"_a, "boxes"_a,
             "order"_a, "slot_offsets"_a, "tile_offsets"_a, "histogram"_a);
 
     m.def(
         "bin_count",
-        [kernels](const BinArgs<Real>& args) {
+        [family](int index, const BinArgs<Real>& args) {
             nb::gil_scoped_release unlocked;
             int64_t instances = 0;
-            const int64_t visible = kernels().bin_count(args, &instances);
+            const int64_t visible = family(index).bin_count(args, &instances);
             if (instances >= (int64_t(1) << 31))
                 throw std::runtime_error("the primitives cover " + std::to_string(instances) +
                                          " tiles in total, more than 2^31: render fewer or smaller ones, or a smaller image");
             return std::make_tuple(visible, instances);
         },
-        "args"_a);
+        "family"_a, "args"_a);
 
     m.def(
         "bin_fill",
-        [kernels](BinArgs<Real>& args, int64_t visible, Pointer instances) {
+        [family](int index, BinArgs<Real>& args, int64_t visible, Pointer instances) {
             nb::gil_scoped_release unlocked;
             args.instances = at<int32_t>(instances);
-            kernels().bin_fill(args, visible);
+            family(index).bin_fill(args, visible);
         },
-        "args"_a, "visible"_a, "instances"_a);
+        "family"_a, "args"_a, "visible"_a, "instances"_a);
 
     nb::class_<RasterArgs<Real>>(m, "RasterArgs")
         .def(
             "__init__",
-            [](RasterArgs<Real>* self, int width, int height, int tiles_x, int tiles_y, int channels, Real alpha_max,
-               Pointer geometry, Pointer channel_values, Pointer tile_offsets, Pointer instances, Pointer background,
+            [](RasterArgs<Real>* self, int width, int height, int tiles_x, int tiles_y, int channels, bool depth, Real alpha_max,
+               Pointer records, Pointer channel_values, Pointer tile_offsets, Pointer instances, Pointer background,
                Pointer transmittance, Pointer last, Pointer median_place) {
                 new (self) RasterArgs<Real>();
                 self->width = width, self->height = height, self->tiles_x = tiles_x, self->tiles_y = tiles_y;
-                self->channels = channels, self->alpha_max = alpha_max;
-                self->geometry = at<Real>(geometry), self->channel_values = at<Real>(channel_values);
+                self->channels = channels, self->depth = depth, self->alpha_max = alpha_max;
+                self->records = at<Real>(records), self->channel_values = at<Real>(channel_values);
                 self->tile_offsets = at<int32_t>(tile_offsets), self->instances = at<int32_t>(instances);
                 self->background = at<Real>(background), self->transmittance = at<Real>(transmittance);
                 self->last = at<int32_t>(last), self->median_place = at<int32_t>(median_place);
             },
-            nb::kw_only(), "width"_a, "height"_a, "tiles_x"_a, "tiles_y"_a, "channels"_a, "alpha_max"_a, "geometry"_a,
+            nb::kw_only(), "width"_a, "height"_a, "tiles_x"_a, "tiles_y"_a, "channels"_a, "depth"_a, "alpha_max"_a, "records"_a,
             "channel_values"_a, "tile_offsets"_a, "instances"_a, "background"_a, "transmittance"_a, "last"_a,
             "median_place"_a);
 
     m.def(
         "rasterize_forward",
-        [kernels](RasterArgs<Real>& args, Pointer image, Pointer median_depth) {
+        [family](int index, RasterArgs<Real>& args, Pointer image, Pointer median_depth) {
             nb::gil_scoped_release unlocked;
             args.image = at<Real>(image), args.median_depth = at<Real>(median_depth);
-            args.median = median_depth != 0;
-            kernels().rasterize_forward(args);
+            family(index).rasterize_forward(args);
         },
-        "args"_a, nb::kw_only(), "image"_a, "median_depth"_a);
+        "family"_a, "args"_a, nb::kw_only(), "image"_a, "median_depth"_a);
 
     m.def(
         "rasterize_backward",
-        [kernels](RasterArgs<Real>& args, Pointer v_image, Pointer v_alpha, Pointer v_median_depth, bool absolute,
-                  Pointer moments) {
+        [family](int index, RasterArgs<Real>& args, Pointer v_image, Pointer v_alpha, Pointer v_median_depth, bool extra,
+                 Pointer moments) {
             nb::gil_scoped_release unlocked;
             args.v_image = at<Real>(v_image), args.v_alpha = at<Real>(v_alpha);
-            args.v_median_depth = at<Real>(v_median_depth), args.absolute = absolute;
+            args.v_median_depth = at<Real>(v_median_depth), args.extra = extra;
             args.moments = at<Real>(moments);
-            kernels().rasterize_backward(args);
+            family(index).rasterize_backward(args);
         },
-        "args"_a, nb::kw_only(), "v_image"_a, "v_alpha"_a, "v_median_depth"_a, "absolute"_a, "moments"_a);
+        "family"_a, "args"_a, nb::kw_only(), "v_image"_a, "v_alpha"_a, "v_median_depth"_a, "extra"_a, "moments"_a);
 
     m.def(
         "image_loss",
@@ -193,8 +223,9 @@ void bind(nb::module_& m, const recon::Kernels<Real>& (*kernels)()) {
 NB_MODULE(_core, m) {
     m.doc() = "The performance core of recon: CPU kernels behind raw pointers. Use recon.render instead.";
     m.attr("TILE") = recon::kTile;
-    m.attr("GEOMETRY_WIDTH") = recon::kGeometryWidth;
-    m.attr("MOMENT_WIDTH") = recon::kMomentWidth;
+    m.attr("EXTRA_MOMENTS") = recon::kExtraMoments;
+    m.attr("PROBE") = recon::kProbe;
+    m.attr("FULL_PROBE") = recon::kFullProbe;
     m.attr("MAX_CHANNELS") = recon::kMaxChannels;
     m.attr("BIN_CHUNKS") = recon::kBinChunks;
     m.attr("MIN_ALPHA") = recon::kMinAlpha;

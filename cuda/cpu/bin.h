@@ -9,14 +9,14 @@
 
 #include "cpu/simd.h"
 #include "cpu/thread_pool.h"
-#include "recon/gaussian.h"
+#include "recon/footprint.h"
 #include "recon/raster_args.h"
 
 namespace recon {
 inline namespace RECON_ISA {
 
 // Stable sort of `order` by the float bits of depth (positive floats sort like unsigned integers): three 11-bit passes.
-template <class Real>
+template <class Family, class Real>
 int64_t sort_visible_by_depth(const BinArgs<Real>& a) {
     constexpr int kBits = 11, kBuckets = 1 << kBits;
     const size_t n = size_t(a.count);
@@ -28,8 +28,8 @@ int64_t sort_visible_by_depth(const BinArgs<Real>& a) {
     Item* other = items + n;
     size_t visible = 0;
     for (size_t i = 0; i < n; ++i) {
-        if (!(a.half_extents[2 * i] > 0)) continue;
-        const float depth = float(a.geometry[kGeometryWidth * i + 6]);
+        if (a.boxes[4 * i] > a.boxes[4 * i + 1]) continue;
+        const float depth = float(a.records[Family::kRecord * i + 2]);
         uint32_t key;
         std::memcpy(&key, &depth, sizeof(key));
         items[visible++] = {key, int32_t(i)};
@@ -49,29 +49,24 @@ int64_t sort_visible_by_depth(const BinArgs<Real>& a) {
 }
 
 // Calls body(tile) for every tile with a pixel centre at which the primitive's alpha reaches kMinAlpha.
-template <class Real, class Body>
+template <class Family, class Real, class Body>
 RECON_HD void for_each_tile(const BinArgs<Real>& a, int64_t id, const Body& body) {
     using P = Pack<Real>;
-    const Real* g = a.geometry + kGeometryWidth * id;
-    const Real half_x = a.half_extents[2 * id], half_y = a.half_extents[2 * id + 1];
+    const Real *record = a.records + Family::kRecord * id, *box = a.boxes + 4 * id;
     const auto first = [](Real low, int size) { return low > 0 ? (low < Real(size) ? int(std::ceil(low)) : size) : 0; };
     const auto final = [](Real high, int size) { return high >= 0 ? (high < Real(size - 1) ? int(high) : size - 1) : -1; };
-    const int x0 = first(g[0] - half_x - Real(0.5), a.width), x1 = final(g[0] + half_x - Real(0.5), a.width);
-    const int y0 = first(g[1] - half_y - Real(0.5), a.height), y1 = final(g[1] + half_y - Real(0.5), a.height);
+    const int x0 = first(box[0] - Real(0.5), a.width), x1 = final(box[1] - Real(0.5), a.width);
+    const int y0 = first(box[2] - Real(0.5), a.height), y1 = final(box[3] - Real(0.5), a.height);
     if (x0 > x1 || y0 > y1) return;
     const int tx0 = x0 / kTile, tx1 = x1 / kTile, ty0 = y0 / kTile, ty1 = y1 / kTile;
     if (tx0 == tx1 && ty0 == ty1) return body(ty0 * a.tiles_x + tx0);
-    const Real A = g[2], B = g[3], C = g[4], budget = g[5] - Real(kLog2MinAlpha);
-    const Real lean_x = -B / (2 * A), lean_y = -B / (2 * C);
     alignas(64) static const Real kLaneStart[kLanes] = {0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240};
     const P lane_start = P::load(kLaneStart);
     for (int ty = ty0; ty <= ty1; ++ty) {
-        const Real top = Real(ty * kTile) + Real(0.5) - g[1];
+        const Real top = Real(ty * kTile) + Real(0.5);
         for (int tx = tx0; tx <= tx1; tx += kLanes) {
-            const P left = lane_start + P(Real(tx * kTile) + Real(0.5) - g[0]);
-            const P lowest = min_quadratic_over_box(A, B, C, lean_x, lean_y, left, left + P(Real(kTile - 1)), P(top),
-                                                    P(top + Real(kTile - 1)));
-            uint32_t hit = (lowest <= P(budget)).bits();
+            const P left = lane_start + P(Real(tx * kTile) + Real(0.5));
+            uint32_t hit = Family::may_reach(record, left, left + P(Real(kTile - 1)), P(top), P(top + Real(kTile - 1))).bits();
             if (tx1 - tx + 1 < kLanes) hit &= (1u << (tx1 - tx + 1)) - 1;
             for (; hit; hit &= hit - 1) body(ty * a.tiles_x + tx + __builtin_ctz(hit));
         }
@@ -80,9 +75,9 @@ RECON_HD void for_each_tile(const BinArgs<Real>& a, int64_t id, const Body& body
 
 // Fills order, slot_offsets, tile_offsets and histogram; returns the number of visible primitives and, through
 // `instances`, M.
-template <class Real>
+template <class Family, class Real>
 int64_t bin_count(const BinArgs<Real>& a, int64_t* instances) {
-    const int64_t visible = sort_visible_by_depth(a), tiles = int64_t(a.tiles_x) * a.tiles_y;
+    const int64_t visible = sort_visible_by_depth<Family>(a), tiles = int64_t(a.tiles_x) * a.tiles_y;
     std::memset(a.histogram, 0, size_t(kBinChunks * tiles) * sizeof(int32_t));
     std::memset(a.slot_offsets, 0, size_t(a.count + 1) * sizeof(int32_t));
     parallel_for(kBinChunks, [&](int64_t chunk, int) {
@@ -90,7 +85,7 @@ int64_t bin_count(const BinArgs<Real>& a, int64_t* instances) {
         for (int64_t i = visible * chunk / kBinChunks; i < visible * (chunk + 1) / kBinChunks; ++i) {
             const int32_t id = a.order[i];
             int32_t touched = 0;
-            for_each_tile(a, id, [&](int tile) {
+            for_each_tile<Family>(a, id, [&](int tile) {
                 ++counts[tile];
                 ++touched;
             });
@@ -113,7 +108,7 @@ int64_t bin_count(const BinArgs<Real>& a, int64_t* instances) {
     return visible;
 }
 
-template <class Real>
+template <class Family, class Real>
 void bin_fill(const BinArgs<Real>& a, int64_t visible) {
     const int64_t tiles = int64_t(a.tiles_x) * a.tiles_y;
     parallel_for(kBinChunks, [&](int64_t chunk, int) {
@@ -121,7 +116,7 @@ void bin_fill(const BinArgs<Real>& a, int64_t visible) {
         for (int64_t i = visible * chunk / kBinChunks; i < visible * (chunk + 1) / kBinChunks; ++i) {
             const int32_t id = a.order[i];
             int32_t slot = a.slot_offsets[id];
-            for_each_tile(a, id, [&](int tile) {
+            for_each_tile<Family>(a, id, [&](int tile) {
                 int32_t* instance = a.instances + 2 * int64_t(cursor[tile]++);
                 instance[0] = id;
                 instance[1] = slot++;

@@ -1,6 +1,7 @@
 // Picks the widest instruction set that this processor runs.
 #include "cpu/kernels.h"
 #include "cpu/project.h"
+#include "recon/families.h"
 
 namespace recon {
 
@@ -40,6 +41,8 @@ Levels& levels() {
 }  // namespace
 
 int64_t camera_partial_size(int64_t count) { return (count + kProjectChunk - 1) / kProjectChunk * kCameraSums; }
+#define RECON_COUNT(name, type) +1
+int family_count() { return RECON_FAMILIES(RECON_COUNT); }
 int simd_level_count() { return levels().count; }
 const char* simd_level_name(int level) { return levels().tables[level]->name; }
 void set_simd_level(int level) { levels().chosen = level; }

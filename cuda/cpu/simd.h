@@ -179,6 +179,11 @@ struct MaskOf<Pack<Real>> {
 };
 
 template <class Real>
+RECON_HD bool any(PackMask<Real> mask) {
+    return mask.bits() != 0;
+}
+
+template <class Real>
 RECON_HD Pack<Real> select(PackMask<Real> mask, Pack<Real> a, Pack<Real> b) {
     constexpr int kParts = Pack<Real>::kParts;
     Pack<Real> r;
@@ -264,13 +269,31 @@ RECON_HD Pack<Real> exp(Pack<Real> x) {
     return exp2_unchecked(clamp(y, Pack<Real>(Real(-125)), Pack<Real>(Real(125))));
 }
 
-// Lane by lane through the library: only used once per primitive.
-template <class Real>
-RECON_HD Pack<Real> log2(Pack<Real> x) {
-    alignas(64) Real lanes[kLanes];
+// log2 of positive normal numbers: the exponent, and a degree-8 minimax polynomial of the rest, which is in [2/3, 4/3).
+// Relative error below 2e-7 near 1, absolute error below 2e-7 elsewhere plus the rounding of the sum.
+RECON_HD Pack<float> log2(Pack<float> x) {
+    using P = Pack<float>;
+    constexpr int kParts = P::kParts;
+    P r;
+    RECON_EACH {
+        const P::IntVector bits = (P::IntVector)x.v[i_], exponent = (bits - 0x3f2aaaab) >> 23;
+        const P::Vector t = (P::Vector)(bits - (exponent << 23)) - 1.0f;
+        P::Vector p = t * -2.21680427e-1f + 2.46862172e-1f;
+        p = p * t + -2.3689171e-1f;
+        p = p * t + 2.85582023e-1f;
+        p = p * t + -3.60783722e-1f;
+        p = p * t + 4.8096551e-1f;
+        p = p * t + -7.21346622e-1f;
+        p = p * t + 1.4426948f;
+        r.v[i_] = p * t + __builtin_convertvector(exponent, P::Vector);
+    }
+    return r;
+}
+RECON_HD Pack<double> log2(Pack<double> x) {
+    alignas(64) double lanes[kLanes];
     x.store(lanes);
-    for (Real& lane : lanes) lane = log2(lane);
-    return Pack<Real>::load(lanes);
+    for (double& lane : lanes) lane = ::log2(lane);
+    return Pack<double>::load(lanes);
 }
 
 // 1 / x, for x in the normal range; float: a hardware estimate and one Newton step (relative error below 2e-7).

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "cpu/simd.h"
-#include "recon/gaussian.h"
+#include "recon/footprint.h"
 #include "recon/raster_args.h"
 
 namespace recon {
@@ -16,9 +16,9 @@ constexpr int kBlocks = 16;   // per tile
 constexpr int kBlock = 4;     // px
 constexpr int kBatch = 128;   // staged primitives: 128 records and lists stay in the first-level cache
 
-template <class Real, int Channels>
+template <class Family, class Real, int Channels>
 struct Staged {
-    Real x, y, A, B, C, log2_opacity, depth;
+    Real record[Family::kRecord];
     Real channel[Channels];
 };
 
@@ -67,22 +67,18 @@ struct TileFrame {
 };
 
 // Bit b is set when the primitive's alpha can reach kMinAlpha at a pixel centre of block b.
-template <class Real>
-RECON_HD uint32_t reachable_blocks(const Real* g, Real tile_x, Real tile_y) {
+template <class Family, class Real>
+RECON_HD uint32_t reachable_blocks(const Real* record, Real tile_x, Real tile_y) {
     using P = Pack<Real>;
-    alignas(64) static const Real kX[kLanes] = {0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12};
-    alignas(64) static const Real kY[kLanes] = {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12};
-    const Real A = g[2], B = g[3], C = g[4];
-    const P x0 = P::load(kX) + P(tile_x + Real(0.5) - g[0]), y0 = P::load(kY) + P(tile_y + Real(0.5) - g[1]);
-    const P span = P(Real(kBlock - 1));
-    const P lowest = min_quadratic_over_box(A, B, C, -B / (2 * A), -B / (2 * C), x0, x0 + span, y0, y0 + span);
-    // A hair of slack: the test must never be stricter than the per-pixel one below, which rounds differently.
-    return (lowest <= P((g[5] - Real(kLog2MinAlpha)) * Real(1.0001) + Real(1e-4))).bits();
+    alignas(64) static const Real kX[kLanes] = {0.5, 4.5, 8.5, 12.5, 0.5, 4.5, 8.5, 12.5, 0.5, 4.5, 8.5, 12.5, 0.5, 4.5, 8.5, 12.5};
+    alignas(64) static const Real kY[kLanes] = {0.5, 0.5, 0.5, 0.5, 4.5, 4.5, 4.5, 4.5, 8.5, 8.5, 8.5, 8.5, 12.5, 12.5, 12.5, 12.5};
+    const P x0 = P::load(kX) + P(tile_x), y0 = P::load(kY) + P(tile_y), span = P(Real(kBlock - 1));
+    return Family::may_reach(record, x0, x0 + span, y0, y0 + span).bits();
 }
 
-template <class Real, int Channels>
+template <class Family, class Real, int Channels>
 struct Batch {
-    Staged<Real, Channels> primitive[kBatch];
+    Staged<Family, Real, Channels> primitive[kBatch];
     int32_t slot[kBatch];
     uint16_t blocks[kBatch];
 
@@ -90,21 +86,14 @@ struct Batch {
         for (int k = 0; k < count; ++k) {
             const int64_t id = a.instances[2 * (begin + k)];
             slot[k] = a.instances[2 * (begin + k) + 1];
-            const Real* g = a.geometry + kGeometryWidth * id;
-            std::memcpy(&primitive[k], g, 7 * sizeof(Real));
+            const Real* record = a.records + Family::kRecord * id;
+            std::memcpy(primitive[k].record, record, sizeof(primitive[k].record));
             const Real* values = a.channel_values + a.channels * id;
             for (int c = 0; c < Channels; ++c) primitive[k].channel[c] = c < a.channels ? values[c] : Real(0);
-            blocks[k] = uint16_t(reachable_blocks(g, Real(frame.x0), Real(frame.y0)));
+            blocks[k] = uint16_t(reachable_blocks<Family>(record, Real(frame.x0), Real(frame.y0)));
         }
     }
 };
-
-// log2 of the unclamped alpha at offset (dx, dy) from the centre.
-template <class Real, int Channels>
-RECON_HD Pack<Real> log2_alpha(const Staged<Real, Channels>& s, const Pack<Real>& dx, const Pack<Real>& dy) {
-    using P = Pack<Real>;
-    return (P(s.log2_opacity) - dx * (P(s.A) * dx + P(s.B) * dy)) - P(s.C) * dy * dy;
-}
 
 }  // namespace RECON_ISA
 }  // namespace recon

@@ -18,16 +18,16 @@ template <class Real, int Channels, bool Extra>
 struct BlockGradient {
     Pack<Real> transmittance, suffix, last;
     Pack<Real> v[Channels];
-    Pack<Real> v_median, median_place;  // Extra only
+    Pack<Real> v_median, median_place, v_depth;  // Extra only
 };
 
-template <class Real, int Channels, bool Extra>
+template <class Family, class Real, int Channels, bool Extra>
 void backward_tile(const RasterArgs<Real>& a, int64_t tile) {
     using P = Pack<Real>;
     const TileFrame<Real> frame(a, tile);
     const int64_t begin = a.tile_offsets[tile], end = a.tile_offsets[tile + 1];
     if (begin == end) return;
-    const int width = kMomentWidth + a.channels;
+    const int width = Family::kMoments + (a.extra ? kExtraMoments : 0) + a.channels;
     const int64_t plane = int64_t(a.width) * a.height;
     const P zero = P(Real(0)), one = P(Real(1));
 
@@ -48,6 +48,7 @@ void backward_tile(const RasterArgs<Real>& a, int64_t tile) {
         if constexpr (Extra) {
             s.v_median = a.v_median_depth ? frame.load(a.v_median_depth, b) : zero;
             s.median_place = a.v_median_depth ? frame.load(a.median_place, b) : zero;
+            s.v_depth = a.depth ? frame.load(a.v_image + 3 * plane, b) : zero;
         }
         for (int l = 0; l < kLanes; ++l) {
             const Real place = s.last[l];
@@ -61,10 +62,10 @@ void backward_tile(const RasterArgs<Real>& a, int64_t tile) {
     for (int64_t i = begin + used; i < end; ++i)
         std::memset(a.moments + int64_t(a.instances[2 * i + 1]) * width, 0, size_t(width) * sizeof(Real));
 
-    const P threshold = P(Real(kLog2MinAlpha)), max_alpha = P(a.alpha_max);
+    const P threshold = P(Real(Family::kThreshold)), max_alpha = P(a.alpha_max);
     P px[kBlocks], py[kBlocks];
     for (int b = 0; b < kBlocks; ++b) px[b] = frame.pixel_x(b), py[b] = frame.pixel_y(b);
-    Batch<Real, Channels> batch;
+    Batch<Family, Real, Channels> batch;
     for (int64_t base = used - (used ? (used - 1) % kBatch + 1 : 0); used && base >= 0; base -= kBatch) {
         const int count = int(used - base < kBatch ? used - base : kBatch);
         batch.stage(a, frame, begin + base, count);
@@ -76,19 +77,19 @@ void backward_tile(const RasterArgs<Real>& a, int64_t tile) {
                 std::memset(out, 0, size_t(width) * sizeof(Real));
                 continue;
             }
-            const Staged<Real, Channels>& g = batch.primitive[k];
-            constexpr int kSums = (Extra ? kMomentWidth : 6) + Channels;
-            constexpr int kFirstChannel = Extra ? kMomentWidth : 6;
-            P sum[kSums];
+            const Staged<Family, Real, Channels>& g = batch.primitive[k];
+            // Sums of the family, the extra ones, and dL/dchannel; the largest weight is reduced on its own.
+            constexpr int kExtra = Family::kMoments, kFirstChannel = kExtra + (Extra ? kExtraMoments : 0);
+            constexpr int kSums = kFirstChannel + Channels;
+            P sum[kSums], largest = zero;
             for (P& s : sum) s = zero;
             for (; bits; bits &= bits - 1) {
                 const int b = __builtin_ctz(bits);
                 auto& s = state[b];
-                const P dx = px[b] - P(g.x), dy = py[b] - P(g.y);
-                const P power = log2_alpha(g, dx, dy);
-                const auto hit = (power >= threshold) & (s.last >= place);
-                if (!hit.bits()) continue;
-                const P raw = exp2_unchecked(power);
+                auto sample = Family::evaluate(g.record, px[b], py[b]);
+                const auto hit = (sample.key >= threshold) & (s.last >= place);
+                if (!any(hit)) continue;
+                const P raw = Family::alpha(g.record, sample);
                 const P alpha = select(hit, min(raw, max_alpha), zero);
                 const P inverse = reciprocal(one - alpha);
                 const P before = s.transmittance * inverse;
@@ -98,35 +99,35 @@ void backward_tile(const RasterArgs<Real>& a, int64_t tile) {
                     q = q + P(g.channel[c]) * s.v[c];
                     sum[kFirstChannel + c] = sum[kFirstChannel + c] + weight * s.v[c];
                 }
+                if constexpr (Extra && Family::kPixelDepth) q = q + select(hit, Family::depth(g.record, sample), zero) * s.v_depth;
                 const P v_alpha = before * q - s.suffix * inverse;
                 s.suffix = s.suffix + weight * q;
                 s.transmittance = before;
-                // g = -alpha dL/dalpha = dL/dq; a clamped alpha has no slope.
-                const P slope = select(raw < max_alpha, -(alpha * v_alpha), zero);
-                const P along_x = slope * dx, along_y = slope * dy;
-                sum[0] = sum[0] + slope;
-                sum[1] = sum[1] + along_x;
-                sum[2] = sum[2] + along_y;
-                sum[3] = sum[3] + along_x * dx;
-                sum[4] = sum[4] + along_x * dy;
-                sum[5] = sum[5] + along_y * dy;
+                // dL / d ln alpha; a clamped alpha has no slope.
+                const P slope = select(hit & (raw < max_alpha), alpha * v_alpha, zero);
+                Family::accumulate(g.record, sample, slope, sum);
                 if constexpr (Extra) {
-                    const P to_natural = P(Real(1.0 / kLog2E));
-                    sum[6] = sum[6] + to_natural * abs(P(2 * g.A) * along_x + P(g.B) * along_y);
-                    sum[7] = sum[7] + to_natural * abs(P(g.B) * along_x + P(2 * g.C) * along_y);
+                    P shift_x, shift_y;
+                    Family::shift(g.record, sample, shift_x, shift_y);
+                    sum[kExtra] = sum[kExtra] + abs(slope * shift_x);
+                    sum[kExtra + 1] = sum[kExtra + 1] + abs(slope * shift_y);
+                    largest = max(largest, weight);
                     const auto chosen = (s.median_place >= place) & (s.median_place <= place);
-                    sum[8] = sum[8] + select(chosen, s.v_median, zero);
+                    const P v_depth = select(chosen, s.v_median, zero);
+                    if constexpr (Family::kPixelDepth)
+                        Family::accumulate_depth(g.record, sample, select(hit, v_depth + weight * s.v_depth, zero), sum);
+                    else
+                        sum[kExtra + 3] = sum[kExtra + 3] + v_depth;
                 }
             }
             Real reduced[kSums];
             sum_lanes<kSums>(sum, reduced);
             if constexpr (Extra) {
-                std::memcpy(out, reduced, size_t(width) * sizeof(Real));
-            } else {
-                std::memcpy(out, reduced, 6 * sizeof(Real));
-                out[6] = out[7] = out[8] = 0;
-                for (int c = 0; c < a.channels; ++c) out[kMomentWidth + c] = reduced[6 + c];
+                alignas(64) Real lanes[kLanes];
+                largest.store(lanes);
+                for (const Real weight : lanes) reduced[kExtra + 2] = weight > reduced[kExtra + 2] ? weight : reduced[kExtra + 2];
             }
+            std::memcpy(out, reduced, size_t(width) * sizeof(Real));
         }
     }
 }

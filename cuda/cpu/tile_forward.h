@@ -12,12 +12,13 @@ inline namespace RECON_ISA {
 
 template <class Real, int Channels>
 struct BlockState {
-    Pack<Real> transmittance, threshold, last, median, median_place;
+    Pack<Real> transmittance, threshold, last, median, median_place, depth;
     Pack<Real> sum[Channels];
 };
 
-template <class Real, int Channels, bool Median>
-void forward_block(const Batch<Real, Channels>& batch, const uint8_t* list, int count, int64_t first_place, Real alpha_max,
+// Geometry: the median depth, and the sum of depths that vary over a footprint.
+template <class Family, class Real, int Channels, bool Geometry>
+void forward_block(const Batch<Family, Real, Channels>& batch, const uint8_t* list, int count, int64_t first_place, Real alpha_max,
                    const Pack<Real>& px, const Pack<Real>& py, BlockState<Real, Channels>& state) {
     using P = Pack<Real>;
     const P zero = P(Real(0)), max_alpha = P(alpha_max), end = P(Real(kMinTransmittance));
@@ -25,10 +26,12 @@ void forward_block(const Batch<Real, Channels>& batch, const uint8_t* list, int 
     BlockState<Real, Channels> s = state;
     for (int i = 0; i < count; ++i) {
         const int k = list[i];
-        const Staged<Real, Channels>& g = batch.primitive[k];
-        const P power = log2_alpha(g, px - P(g.x), py - P(g.y));
-        const auto hit = power >= s.threshold;
-        const P weight = s.transmittance * select(hit, min(exp2_unchecked(power), max_alpha), zero);
+        const Staged<Family, Real, Channels>& g = batch.primitive[k];
+        auto sample = Family::evaluate(g.record, px, py);
+        const auto hit = sample.key >= s.threshold;
+        // Where alpha costs as little as this question it is computed for all.
+        if (Family::kDear && !any(hit)) continue;
+        const P weight = s.transmittance * select(hit, min(Family::alpha(g.record, sample), max_alpha), zero);
         const auto stop = s.transmittance - weight <= end;
         s.threshold = select(stop, infinity, s.threshold);
         const P w = select(stop, zero, weight);
@@ -37,18 +40,23 @@ void forward_block(const Batch<Real, Channels>& batch, const uint8_t* list, int 
         const P place = P(Real(first_place + k + 1));
         s.last = select(added, place, s.last);
         const P after = s.transmittance - w;
-        if constexpr (Median) {
+        if constexpr (Geometry) {
             const auto crossing = (s.transmittance > P(Real(0.5))) & (after <= P(Real(0.5)));
-            s.median = select(crossing, P(g.depth), s.median);
+            P depth = P(g.record[2]);
+            if constexpr (Family::kPixelDepth) {
+                depth = Family::depth(g.record, sample);
+                s.depth = s.depth + select(added, w * depth, zero);
+            }
+            s.median = select(crossing, depth, s.median);
             s.median_place = select(crossing, place, s.median_place);
         }
         s.transmittance = after;
-        if ((i & 7) == 7 && !(s.threshold < infinity).bits()) break;
+        if ((i & 7) == 7 && !any(s.threshold < infinity)) break;
     }
     state = s;
 }
 
-template <class Real, int Channels, bool Median>
+template <class Family, class Real, int Channels, bool Geometry>
 void forward_tile(const RasterArgs<Real>& a, int64_t tile) {
     using P = Pack<Real>;
     const TileFrame<Real> frame(a, tile);
@@ -61,12 +69,12 @@ void forward_tile(const RasterArgs<Real>& a, int64_t tile) {
         live |= 1u << b;
         state[b].transmittance = P(Real(1));
         // A pixel is finished when its threshold is infinite; pixels outside the image start that way.
-        state[b].threshold = select(frame.inside(b), P(Real(kLog2MinAlpha)), infinity);
-        state[b].last = state[b].median = state[b].median_place = zero;
+        state[b].threshold = select(frame.inside(b), P(Real(Family::kThreshold)), infinity);
+        state[b].last = state[b].median = state[b].median_place = state[b].depth = zero;
         for (int c = 0; c < Channels; ++c) state[b].sum[c] = zero;
     }
     const uint32_t on_image = live;
-    Batch<Real, Channels> batch;
+    Batch<Family, Real, Channels> batch;
     uint8_t lists[kBlocks][kBatch];
     static_assert(kBatch <= 256, "a place in the batch must fit into a byte");
     for (int64_t base = begin; base < end && live; base += kBatch) {
@@ -80,9 +88,9 @@ void forward_tile(const RasterArgs<Real>& a, int64_t tile) {
             }
         for (uint32_t bits = live; bits; bits &= bits - 1) {
             const int b = __builtin_ctz(bits);
-            forward_block<Real, Channels, Median>(batch, lists[b], lengths[b], base - begin, a.alpha_max, frame.pixel_x(b),
-                                                  frame.pixel_y(b), state[b]);
-            if (!(state[b].threshold < infinity).bits()) live &= ~(1u << b);
+            forward_block<Family, Real, Channels, Geometry>(batch, lists[b], lengths[b], base - begin, a.alpha_max, frame.pixel_x(b),
+                                                            frame.pixel_y(b), state[b]);
+            if (!any(state[b].threshold < infinity)) live &= ~(1u << b);
         }
     }
     const int64_t plane = int64_t(a.width) * a.height;
@@ -90,12 +98,13 @@ void forward_tile(const RasterArgs<Real>& a, int64_t tile) {
         const int b = __builtin_ctz(bits);
         const BlockState<Real, Channels>& s = state[b];
         for (int c = 0; c < a.channels; ++c) {
-            const P behind = a.background ? s.transmittance * P(a.background[c]) : zero;
+            P behind = a.background ? s.transmittance * P(a.background[c]) : zero;
+            if (Family::kPixelDepth && a.depth && c == 3) behind = behind + s.depth;
             frame.store(s.sum[c] + behind, a.image + c * plane, b);
         }
         frame.store(s.transmittance, a.transmittance, b);
         frame.store(s.last, a.last, b);
-        if constexpr (Median) {
+        if (a.median_depth) {
             frame.store(s.median, a.median_depth, b);
             frame.store(s.median_place, a.median_place, b);
         }

@@ -28,6 +28,8 @@ struct Dual {
 
 inline Dual select(bool mask, Dual a, Dual b) { return mask ? a : b; }
 inline Dual exp(Dual x) { return {::exp(x.value), ::exp(x.value) * x.slope}; }
+inline Dual exp2_unchecked(Dual x) { return {::exp2(x.value), ::exp2(x.value) * 0.6931471805599453 * x.slope}; }
+inline Dual reciprocal(Dual x) { return Dual(1) / x; }
 inline Dual log2(Dual x) { return {::log2(x.value), x.slope / (x.value * 0.6931471805599453)}; }
 inline Dual sqrt(Dual x) { return {::sqrt(x.value), 0.5 * x.slope / ::sqrt(x.value)}; }
 inline Dual abs(Dual x) { return x.value < 0 ? -x : x; }

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -40,6 +43,32 @@ def kernels(like: Tensor) -> Any:
     raise TypeError(f"tensors are {like.dtype}; expected float32, or float64 to check derivatives")
 
 
+@dataclass(frozen=True)
+class NativeFamily:
+    """Sizes of a family's arrays in the core."""
+
+    record_width: int
+    """Numbers per primitive that a pixel reads."""
+    moment_width: int
+    """Sums over pixels that the family's gradient needs, besides the extra ones and the channels."""
+    pixel_depth: bool
+    """Whether depth varies over a footprint."""
+
+
+@cache
+def native_family(name: str) -> tuple[int, NativeFamily]:
+    """Index and sizes of the core's kernels of that name."""
+    for index, family in enumerate(core.f32.families()):
+        if family.name == name:
+            return index, NativeFamily(family.record_width, family.moment_width, family.pixel_depth)
+    raise LookupError(f"the core has no family {name!r}; rebuild it with `pip install .`")
+
+
 def pointer(tensor: Tensor | None) -> int:
     """Address of a contiguous tensor's data, 0 for None."""
     return 0 if tensor is None else tensor.data_ptr()
+
+
+def pointers(tensors: Sequence[Tensor]) -> list[int]:
+    """Addresses of contiguous tensors' data."""
+    return [tensor.data_ptr() for tensor in tensors]

@@ -130,7 +130,7 @@ class _Loop:
         self.state, self.config, self.strategy, self.regularizers = state, config, strategy, regularizers
         self.levels, self.background = levels, background
         self.raster = RasterConfig(antialias=config.antialias)
-        self.probe = torch.zeros(0, 4)
+        self.probe = torch.zeros(0, 2)
 
     def iterate(self, measure: bool) -> tuple[float, float | None]:
         """Train on the next photo. Returns the loss and, if asked, the squared error of the render."""
@@ -143,7 +143,7 @@ class _Loop:
         params = state.params
         for regularizer in self.regularizers:
             params = regularizer.render_parameters(state, params, progress)
-        probe = self._fresh_probe() if self.strategy.needs_probe(iteration) else None
+        probe = self._fresh_probe(self.strategy.probe_width(iteration))
         render = rasterize(
             params, photo.world_to_camera, photo.K, photo.width, photo.height,
             family=state.family.name, sh_degree=sh_degree_at(iteration, config.sh_interval, config.sh_degree),
@@ -165,10 +165,12 @@ class _Loop:
         state.iteration += 1
         return loss.item(), error
 
-    def _fresh_probe(self) -> Tensor:
-        """Zeros [N, 4] that collect screen-space gradients; the same memory while N stays."""
-        if len(self.probe) != len(self.state):
-            self.probe = torch.zeros(len(self.state), 4, requires_grad=True)
+    def _fresh_probe(self, width: int) -> Tensor | None:
+        """Zeros [N, width] that collect what happens on the screen; the same memory while the shape stays."""
+        if width == 0:
+            return None
+        if self.probe.shape != (len(self.state), width):
+            self.probe = torch.zeros(len(self.state), width, requires_grad=True)
         self.probe.grad = None
         return self.probe
 

@@ -1,4 +1,4 @@
-"""What must hold whatever the scene: determinism, odd inputs, closed forms, torch.compile."""
+"""What must hold whatever the scene: determinism, closed forms, odd arguments, torch.compile."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 
 import pytest
 import torch
-from gaussian_scenes import random_scene
+from family_scenes import CASES, random_scene
 
+from recon.render.families import FAMILIES
 from recon.render.rasterize import RasterConfig, rasterize
 
 
@@ -37,14 +38,15 @@ def test_one_gaussian_has_its_closed_form() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_result_and_gradients_do_not_depend_on_threads(threads: int) -> None:
-    scene = random_scene(count=3000, width=150, height=90, dtype=torch.float32)
+@pytest.mark.parametrize("case", CASES)
+def test_result_and_gradients_do_not_depend_on_threads(case: str, threads: int) -> None:
+    scene = random_scene(count=1500, width=150, height=90, dtype=torch.float32, case=case)
     before, results = torch.get_num_threads(), []
     for n in (2, threads):
         torch.set_num_threads(n)
         leaves = scene.leaves()
         camera = scene.world_to_camera.clone().requires_grad_()
-        render = rasterize(leaves, camera, scene.K, 150, 90, depth=True, normal=True)
+        render = rasterize(leaves, camera, scene.K, 150, 90, family=scene.family, depth=True, normal=True)
         (render.color.square().sum() + render.depth.sum() + render.normal.sum()).backward()
         results.append([render.color.detach(), camera.grad, *(leaf.grad for leaf in leaves.values())])
     torch.set_num_threads(before)
@@ -52,43 +54,13 @@ def test_result_and_gradients_do_not_depend_on_threads(threads: int) -> None:
         assert torch.equal(a, b)
 
 
-def test_order_of_primitives_does_not_matter() -> None:
-    scene = random_scene(count=200, dtype=torch.float32)
+@pytest.mark.parametrize("case", CASES)
+def test_order_of_primitives_does_not_matter(case: str) -> None:
+    scene = random_scene(count=200, dtype=torch.float32, case=case)
     shuffle = torch.randperm(200, generator=torch.Generator().manual_seed(0))
     shuffled = {name: value[shuffle] for name, value in scene.params.items()}
-    camera = (scene.world_to_camera, scene.K, scene.width, scene.height)
-    assert torch.equal(rasterize(scene.params, *camera).color, rasterize(shuffled, *camera).color)
-
-
-def test_no_primitives_show_the_background() -> None:
-    empty = {name: value[:0] for name, value in one_gaussian().items()}
-    background = torch.tensor([0.1, 0.2, 0.3])
-    render = rasterize(empty, torch.eye(4), torch.eye(3), 5, 4, background=background, normal=True)
-    assert torch.equal(render.color, background.expand(4, 5, 3)) and not render.alpha.any()
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("name", ["means", "quats", "log_scales", "opacity_logits"])
-def test_a_broken_primitive_is_left_out_and_harms_no_other(name: str, value: float) -> None:
-    if name == "opacity_logits" and value == math.inf:
-        pytest.skip("an infinite logit is opacity 1, which is fine")
-    scene = random_scene(count=50, dtype=torch.float32)
-    camera = (scene.world_to_camera, scene.K, scene.width, scene.height)
-    without = {key: tensor[1:] for key, tensor in scene.params.items()}
-    broken = {key: tensor.clone() for key, tensor in scene.params.items()}
-    broken["means"][0] = 0.0
-    broken[name][0] = value
-    leaves = {key: tensor.requires_grad_() for key, tensor in broken.items()}
-    render = rasterize(leaves, *camera)
-    if name == "log_scales" and value == -math.inf:
-        # A point: the image filter still gives it a pixel's size, so it is drawn and only must stay finite.
-        assert render.color.isfinite().all()
-        return
-    assert torch.equal(render.color, rasterize(without, *camera).color)
-    render.color.sum().backward()
-    for key, leaf in leaves.items():
-        assert leaf.grad is not None and leaf.grad.isfinite().all(), key
-        assert not leaf.grad[0].any(), key
+    first = rasterize(scene.params, *scene.camera, family=scene.family).color
+    assert torch.equal(first, rasterize(shuffled, *scene.camera, family=scene.family).color)
 
 
 def test_antialiasing_keeps_the_energy_of_a_tiny_gaussian() -> None:
@@ -120,15 +92,18 @@ def test_compiled_function_renders_and_differentiates() -> None:
     torch.testing.assert_close(eager.grad, compiled.grad)
 
 
-def test_operator_passes_torchs_own_checks() -> None:
-    scene = random_scene(count=40, dtype=torch.float64)
-    p = scene.leaves()
+@pytest.mark.parametrize("case", CASES)
+def test_operator_passes_torchs_own_checks(case: str) -> None:
+    scene = random_scene(count=40, dtype=torch.float64, case=case)
+    leaves, family = scene.leaves(), FAMILIES[scene.family]
+    points = family.points(leaves)
     arguments = (
-        p["means"], p["quats"], p["log_scales"], p["opacity_logits"], p["sh_coeffs"], None, scene.world_to_camera,
-        scene.K, None, None, scene.width, scene.height, 3, True, True, True, 0.01, 1e10, 0.3, False, 0.999,
+        [leaves[name] for name in family.parameters], leaves["sh_coeffs"], None, scene.world_to_camera, scene.K, None,
+        None, family.kernel(points), points, scene.width, scene.height, 3, True, True, True, 0.01, 1e10, 0.3, False,
+        0.999,
     )  # fmt: skip
     torch.library.opcheck(
-        torch.ops.recon.rasterize_gaussians,
+        torch.ops.recon.rasterize,
         arguments,
         test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
     )
@@ -143,9 +118,26 @@ def test_operator_passes_torchs_own_checks() -> None:
         ({"background": torch.zeros(4)}, "background"),
         ({"features": torch.zeros(3, 2)}, "features"),
         ({"family": "cube"}, "gaussian"),
+        ({"family": "triangle"}, "vertices"),
+        ({"screen_probe": torch.zeros(1, 4)}, "screen_probe"),
+        ({"sh_degree": 2}, "degree 0"),
     ],
 )
 def test_shapes_that_do_not_fit_are_named(change: dict[str, object], message: str) -> None:
     arguments = {"world_to_camera": torch.eye(4), "Ks": torch.eye(3), "width": 4, "height": 4, **change}
     with pytest.raises(ValueError, match=message):
         rasterize(one_gaussian(), **arguments)
+
+
+def test_antialias_is_refused_where_it_has_no_meaning() -> None:
+    scene = random_scene(case="triangle")
+    with pytest.raises(ValueError, match="gaussian, exponential; not for triangle"):
+        rasterize(scene.params, *scene.camera, family="triangle", config=RasterConfig(antialias=True))
+
+
+@pytest.mark.parametrize("points", [2, 9])
+def test_convexes_have_three_to_eight_points(points: int) -> None:
+    scene = random_scene(case="convex-6")
+    params = {**scene.params, "points": torch.zeros(60, points, 3).double()}
+    with pytest.raises(ValueError, match=r"3\.\.8"):
+        rasterize(params, *scene.camera, family="convex")

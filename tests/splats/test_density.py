@@ -23,7 +23,7 @@ def grow_once(config: GradientConfig, state: TrainState, gradient: torch.Tensor)
     probe = torch.zeros(len(state), 4)
     probe[:, 0] = gradient
     for iteration in (598, 599):
-        assert strategy.needs_probe(iteration)
+        assert strategy.probe_width(iteration) == 2
         strategy.after_backward(state, iteration, gradient > 0, probe, (200, 100))
     strategy.after_step(state, 599)
     assert_rows_agree(state)
@@ -102,7 +102,7 @@ def test_no_change_before_the_start_or_after_the_end() -> None:
     for iteration in (99, 499, 550, 999, 1099, 1999):
         strategy.after_step(state, iteration)
     assert len(state) == 5
-    assert not strategy.needs_probe(1000)
+    assert strategy.probe_width(1000) == 0
 
 
 def test_mcmc_moves_the_dead_onto_the_living() -> None:

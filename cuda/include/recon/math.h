@@ -46,6 +46,12 @@ RECON_HD float log2(float x) { return ::log2f(x); }
 RECON_HD double log2(double x) { return ::log2(x); }
 RECON_HD float sqrt(float x) { return ::sqrtf(x); }
 RECON_HD double sqrt(double x) { return ::sqrt(x); }
+// 2^x and 1 / x in the inner loop; the packs of the CPU have cheaper versions for the ranges that occur there.
+RECON_HD float exp2_unchecked(float x) { return ::exp2f(x); }
+RECON_HD double exp2_unchecked(double x) { return ::exp2(x); }
+RECON_HD float reciprocal(float x) { return 1.0f / x; }
+RECON_HD double reciprocal(double x) { return 1.0 / x; }
+RECON_HD bool any(bool mask) { return mask; }
 RECON_HD float abs(float x) { return ::fabsf(x); }
 RECON_HD double abs(double x) { return ::fabs(x); }
 

@@ -1,22 +1,27 @@
 // Parameters of the rasteriser's passes, the same for CPU and GPU drivers. Plain pointers; the caller owns all memory.
 //
-// N primitives, C = channels, a W x H image in tiles_x x tiles_y tiles of 16 x 16 pixels, M instances (a primitive in a
-// tile). Images are channel-major. Every array is contiguous.
+// N primitives of a family F, C = channels, a W x H image in tiles_x x tiles_y tiles of 16 x 16 pixels, M instances (a
+// primitive in a tile). Images are channel-major. Every array is contiguous.
 #pragma once
 
 #include <cstdint>
 
+#include "recon/math.h"
+
 namespace recon {
 
 constexpr int kTile = 16;          // px
-constexpr int kGeometryWidth = 8;  // x, y, A, B, C, log2 opacity, depth, 0: alpha = 2^(lo - A dx^2 - B dx dy - C dy^2)
-constexpr int kMomentWidth = 9;    // sums of g, g dx, g dy, g dx^2, g dx dy, g dy^2, |d/dx|, |d/dy|, v_depth
 constexpr int kMaxChannels = 32;
+constexpr int kMaxParameters = 5;
+// Behind a family's own moments when `extra`: sums of |d/dx| and |d/dy|, largest blend weight, gradient of the depth.
+constexpr int kExtraMoments = 4;
+constexpr int kProbe = 2, kFullProbe = 5;  // dL/dx, dL/dy; then |dL/dx|, |dL/dy| summed over pixels, largest blend weight
 
 template <class Real>
 struct ProjectArgs {
     int64_t count = 0;              // N
     int width = 0, height = 0;      // px
+    int points = 0;                 // per primitive, for families made of points
     int sh_degree = 0;              // degree to evaluate
     int sh_coefficients = 1;        // stored per channel, >= (sh_degree + 1)^2
     int features = 0;               // extra channels
@@ -24,44 +29,40 @@ struct ProjectArgs {
     bool antialias = false;
     Real near_plane = 0, far_plane = 0, eps2d = 0;
 
-    const Real* means = nullptr;           // [N, 3]
-    const Real* quats = nullptr;           // [N, 4] wxyz
-    const Real* log_scales = nullptr;      // [N, 3]
-    const Real* opacity_logits = nullptr;  // [N]
+    const Real* parameters[kMaxParameters] = {};  // [N, F::width(k)]
     const Real* sh_coeffs = nullptr;       // [N, sh_coefficients, 3]
     const Real* feature_values = nullptr;  // [N, features]
     const Real* world_to_camera = nullptr; // [4, 4]
     const Real* K = nullptr;               // [3, 3]
 
-    Real* geometry = nullptr;              // [N, kGeometryWidth]
+    Real* records = nullptr;               // [N, F::kRecord]
     Real* channel_values = nullptr;        // [N, C]
-    Real* half_extents = nullptr;          // [N, 2] px; 0 when invisible
-    int32_t* radii = nullptr;              // [N] px; 0 when invisible
+    Real* boxes = nullptr;                 // [N, 4] px: left, right, top, bottom; left > right when invisible
+    int32_t* radii = nullptr;              // [N] px: half the larger side of the box; 0 when invisible
 
-    int channels() const { return 3 + (depth ? 1 : 0) + (normal ? 3 : 0) + features; }
+    RECON_HD int channels() const { return 3 + (depth ? 1 : 0) + (normal ? 3 : 0) + features; }
 };
 
 template <class Real>
 struct ProjectBackwardArgs {
-    const int32_t* slot_offsets = nullptr;  // [N + 1]
-    const Real* moments = nullptr;          // [M, kMomentWidth + C], slots of one primitive side by side
+    const int32_t* slot_offsets = nullptr;  // [N + 1], or null: slot i belongs to primitive i
+    const Real* moments = nullptr;          // [M, F::kMoments (+ kExtraMoments) + C], slots of one primitive side by side
+    bool extra = false;
+    int probe = 0;                          // columns of v_probe: 0, kProbe or kFullProbe (needs extra)
 
-    Real* v_means = nullptr;           // [N, 3]
-    Real* v_quats = nullptr;           // [N, 4]
-    Real* v_log_scales = nullptr;      // [N, 3]
-    Real* v_opacity_logits = nullptr;  // [N]
+    Real* v_parameters[kMaxParameters] = {};  // [N, F::width(k)]
     Real* v_sh_coeffs = nullptr;       // [N, sh_coefficients, 3]
     Real* v_feature_values = nullptr;  // [N, features]
     Real* v_world_to_camera = nullptr; // [4, 4], last row 0
-    Real* v_probe = nullptr;           // [N, 4] or null: dL/dx, dL/dy and the sums of their absolute values per pixel
+    Real* v_probe = nullptr;           // [N, probe]
 };
 
 template <class Real>
 struct BinArgs {
     int64_t count = 0;
     int width = 0, height = 0, tiles_x = 0, tiles_y = 0;
-    const Real* geometry = nullptr;      // [N, kGeometryWidth]
-    const Real* half_extents = nullptr;  // [N, 2]
+    const Real* records = nullptr;       // [N, F::kRecord]
+    const Real* boxes = nullptr;         // [N, 4]
     int32_t* order = nullptr;            // [N]: visible primitives, near to far
     int32_t* slot_offsets = nullptr;     // [N + 1]
     int32_t* tile_offsets = nullptr;     // [tiles + 1]
@@ -74,10 +75,10 @@ template <class Real>
 struct RasterArgs {
     int width = 0, height = 0, tiles_x = 0, tiles_y = 0;
     int channels = 0;
-    bool median = false;                // median depth wanted
-    bool absolute = false;              // absolute gradient sums wanted (backward)
+    bool depth = false;                 // channel 3 is the depth
+    bool extra = false;                 // moments hold kExtraMoments (backward)
     Real alpha_max = 0;
-    const Real* geometry = nullptr;        // [N, kGeometryWidth]
+    const Real* records = nullptr;         // [N, F::kRecord]
     const Real* channel_values = nullptr;  // [N, C]
     const int32_t* tile_offsets = nullptr; // [tiles + 1]
     const int32_t* instances = nullptr;    // [M, 2]
@@ -92,7 +93,7 @@ struct RasterArgs {
     const Real* v_image = nullptr;         // [C, H, W]
     const Real* v_alpha = nullptr;         // [H, W] or null
     const Real* v_median_depth = nullptr;  // [H, W] or null
-    Real* moments = nullptr;               // [M, kMomentWidth + C], by slot
+    Real* moments = nullptr;               // [M, F::kMoments (+ kExtraMoments) + C], by slot
 };
 
 template <class Real>

@@ -1,9 +1,18 @@
-"""Primitive families that the rasteriser draws.
+"""Primitive families that the rasteriser draws. A new one is a file here and a line below.
 
-A family is one file with a function of the signature of `gaussian.render` that calls its `torch.library` operator, and
-one line here. The footprint maths is a header in cuda/include/recon.
+The footprint maths is a header of the same name in cuda/include/recon/families.
 """
 
-from recon.render.families import gaussian
+from recon.render.families.convex import CONVEX
+from recon.render.families.exponential import EXPONENTIAL
+from recon.render.families.family import RenderFamily
+from recon.render.families.gaussian import GAUSSIAN
+from recon.render.families.surfel import SURFEL
+from recon.render.families.triangle import TRIANGLE
 
-FAMILIES = {"gaussian": gaussian.render}
+FAMILIES: dict[str, RenderFamily] = {
+    family.name: family for family in (GAUSSIAN, EXPONENTIAL, SURFEL, TRIANGLE, CONVEX)
+}
+"""Families by name."""
+
+__all__ = ["FAMILIES", "RenderFamily"]

@@ -57,9 +57,9 @@ class GradientStrategy:
     def start(self, state: TrainState) -> None:
         state.stats = {"gradient": torch.zeros(len(state)), "seen": torch.zeros(len(state))}
 
-    def needs_probe(self, iteration: int) -> bool:
+    def probe_width(self, iteration: int) -> int:
         """Gradients count from the first iteration on, as in the reference, until growth stops."""
-        return iteration < self.stop
+        return 0 if iteration >= self.stop else 5 if self.config.absolute else 2
 
     def after_backward(
         self, state: TrainState, iteration: int, visible: Tensor, probe: Tensor | None, size: tuple[int, int]

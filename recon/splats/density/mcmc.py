@@ -48,8 +48,8 @@ class McmcStrategy:
     def start(self, state: TrainState) -> None:
         state.stats = {}
 
-    def needs_probe(self, iteration: int) -> bool:
-        return False
+    def probe_width(self, iteration: int) -> int:
+        return 0
 
     def after_backward(
         self, state: TrainState, iteration: int, visible: Tensor, probe: Tensor | None, size: tuple[int, int]

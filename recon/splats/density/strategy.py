@@ -22,8 +22,8 @@ class DensityStrategy(Protocol):
         """Put this strategy's statistics into `state.stats`, one row per primitive."""
         ...
 
-    def needs_probe(self, iteration: int) -> bool:
-        """Whether `after_backward` of this iteration (from 0) wants screen-space gradients."""
+    def probe_width(self, iteration: int) -> int:
+        """Columns of the screen probe that `after_backward` of this iteration (from 0) wants: 0, 2 or 5."""
         ...
 
     def after_backward(
@@ -32,7 +32,7 @@ class DensityStrategy(Protocol):
         """Count, or change gradients.
 
         visible: [N] bool.   size: width and height of the image, px.
-        probe: [N, 4], dLoss/d(screen position) in px^-1 and the sums of its absolute values per pixel, or None.
+        probe: [N, 2] or [N, 5] as asked for, see `screen_probe` of `rasterize`, or None.
         """
         ...
 
