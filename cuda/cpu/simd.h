@@ -269,8 +269,8 @@ RECON_HD Pack<Real> exp(Pack<Real> x) {
     return exp2_unchecked(clamp(y, Pack<Real>(Real(-125)), Pack<Real>(Real(125))));
 }
 
-// log2 of positive normal numbers: the exponent, and a degree-8 minimax polynomial of the rest, which is in [2/3, 4/3).
-// Relative error below 2e-7 near 1, absolute error below 2e-7 elsewhere plus the rounding of the sum.
+// log2 of positive normal numbers: the exponent, and a degree-7 minimax polynomial of the rest, which is in [2/3, 4/3).
+// Relative error below 1.2e-6 near 1, absolute error below 5e-7 elsewhere plus the rounding of the sum.
 RECON_HD Pack<float> log2(Pack<float> x) {
     using P = Pack<float>;
     constexpr int kParts = P::kParts;
@@ -278,13 +278,12 @@ RECON_HD Pack<float> log2(Pack<float> x) {
     RECON_EACH {
         const P::IntVector bits = (P::IntVector)x.v[i_], exponent = (bits - 0x3f2aaaab) >> 23;
         const P::Vector t = (P::Vector)(bits - (exponent << 23)) - 1.0f;
-        P::Vector p = t * -2.21680427e-1f + 2.46862172e-1f;
-        p = p * t + -2.3689171e-1f;
-        p = p * t + 2.85582023e-1f;
-        p = p * t + -3.60783722e-1f;
-        p = p * t + 4.8096551e-1f;
-        p = p * t + -7.21346622e-1f;
-        p = p * t + 1.4426948f;
+        P::Vector p = t * 2.46199923e-1f + -2.79993745e-1f;
+        p = p * t + 2.85692405e-1f;
+        p = p * t + -3.58389373e-1f;
+        p = p * t + 4.8096091e-1f;
+        p = p * t + -7.21379872e-1f;
+        p = p * t + 1.44269483f;
         r.v[i_] = p * t + __builtin_convertvector(exponent, P::Vector);
     }
     return r;

@@ -5,7 +5,8 @@
 // primitives into contiguous records and finds, for all 16 blocks at once, which of them each primitive can reach.
 #pragma once
 
-#include "cpu/simd.h"
+#include "cpu/block_evaluator.h"
+#include "cpu/convex_block.h"
 #include "recon/footprint.h"
 #include "recon/raster_args.h"
 
@@ -14,7 +15,6 @@ inline namespace RECON_ISA {
 
 constexpr int kBlocks = 16;   // per tile
 constexpr int kBlock = 4;     // px
-constexpr int kBatch = 128;   // staged primitives: 128 records and lists stay in the first-level cache
 
 template <class Family, class Real, int Channels>
 struct Staged {
@@ -78,7 +78,10 @@ RECON_HD uint32_t reachable_blocks(const Real* record, Real tile_x, Real tile_y)
 
 template <class Family, class Real, int Channels>
 struct Batch {
+    using Evaluator = BlockEvaluator<Family, Real>;
+    static constexpr int kBatch = Evaluator::kBatch;
     Staged<Family, Real, Channels> primitive[kBatch];
+    typename Evaluator::Staged evaluator[kBatch];
     int32_t slot[kBatch];
     uint16_t blocks[kBatch];
 
@@ -90,6 +93,7 @@ struct Batch {
             std::memcpy(primitive[k].record, record, sizeof(primitive[k].record));
             const Real* values = a.channel_values + a.channels * id;
             for (int c = 0; c < Channels; ++c) primitive[k].channel[c] = c < a.channels ? values[c] : Real(0);
+            Evaluator::stage(record, Real(frame.x0), Real(frame.y0), evaluator[k]);
             blocks[k] = uint16_t(reachable_blocks<Family>(record, Real(frame.x0), Real(frame.y0)));
         }
     }

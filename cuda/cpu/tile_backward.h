@@ -21,6 +21,8 @@ struct BlockGradient {
     Pack<Real> v_median, median_place, v_depth;  // Extra only
 };
 
+constexpr int kAhead = 6;  // primitives between asking for a slot's memory and writing it
+
 template <class Family, class Real, int Channels, bool Extra>
 void backward_tile(const RasterArgs<Real>& a, int64_t tile) {
     using P = Pack<Real>;
@@ -66,11 +68,17 @@ void backward_tile(const RasterArgs<Real>& a, int64_t tile) {
     P px[kBlocks], py[kBlocks];
     for (int b = 0; b < kBlocks; ++b) px[b] = frame.pixel_x(b), py[b] = frame.pixel_y(b);
     Batch<Family, Real, Channels> batch;
+    constexpr int kBatch = batch.kBatch;
     for (int64_t base = used - (used ? (used - 1) % kBatch + 1 : 0); used && base >= 0; base -= kBatch) {
         const int count = int(used - base < kBatch ? used - base : kBatch);
         batch.stage(a, frame, begin + base, count);
         for (int k = count - 1; k >= 0; --k) {
             Real* out = a.moments + int64_t(batch.slot[k]) * width;
+            // Slots lie anywhere: without asking early, the stores below wait for their cache lines.
+            if (k >= kAhead) {
+                const Real* soon = a.moments + int64_t(batch.slot[k - kAhead]) * width;
+                for (int c = 0; c < width; c += int(64 / sizeof(Real))) __builtin_prefetch(soon + c, 1);
+            }
             const P place = P(Real(base + k + 1));
             uint32_t bits = batch.blocks[k] & (lasts >= place).bits();
             if (!bits) {
@@ -78,56 +86,60 @@ void backward_tile(const RasterArgs<Real>& a, int64_t tile) {
                 continue;
             }
             const Staged<Family, Real, Channels>& g = batch.primitive[k];
-            // Sums of the family, the extra ones, and dL/dchannel; the largest weight is reduced on its own.
-            constexpr int kExtra = Family::kMoments, kFirstChannel = kExtra + (Extra ? kExtraMoments : 0);
-            constexpr int kSums = kFirstChannel + Channels;
-            P sum[kSums], largest = zero;
-            for (P& s : sum) s = zero;
-            for (; bits; bits &= bits - 1) {
-                const int b = __builtin_ctz(bits);
-                auto& s = state[b];
-                auto sample = Family::evaluate(g.record, px[b], py[b]);
-                const auto hit = (sample.key >= threshold) & (s.last >= place);
-                if (!any(hit)) continue;
-                const P raw = Family::alpha(g.record, sample);
-                const P alpha = select(hit, min(raw, max_alpha), zero);
-                const P inverse = reciprocal(one - alpha);
-                const P before = s.transmittance * inverse;
-                const P weight = alpha * before;
-                P q = zero;
-                for (int c = 0; c < Channels; ++c) {
-                    q = q + P(g.channel[c]) * s.v[c];
-                    sum[kFirstChannel + c] = sum[kFirstChannel + c] + weight * s.v[c];
+            const auto& staged = batch.evaluator[k];
+            BlockEvaluator<Family, Real>::choose(staged, [&](auto& way) {
+                // Sums of the family, the extra ones, and dL/dchannel; the largest weight is reduced on its own.
+                constexpr int kExtra = Family::kMoments, kFirstChannel = kExtra + (Extra ? kExtraMoments : 0);
+                constexpr int kSums = kFirstChannel + Channels;
+                P sum[kSums], largest = zero;
+                for (P& s : sum) s = zero;
+                for (; bits; bits &= bits - 1) {
+                    const int b = __builtin_ctz(bits);
+                    auto& s = state[b];
+                    auto sample = way.evaluate(g.record, staged, b, px[b], py[b]);
+                    const auto hit = (sample.key >= threshold) & (s.last >= place);
+                    if (!any(hit)) continue;
+                    const P raw = Family::alpha(g.record, sample);
+                    const P alpha = select(hit, min(raw, max_alpha), zero);
+                    const P inverse = reciprocal(one - alpha);
+                    const P before = s.transmittance * inverse;
+                    const P weight = alpha * before;
+                    P q = zero;
+                    for (int c = 0; c < Channels; ++c) {
+                        q = q + P(g.channel[c]) * s.v[c];
+                        sum[kFirstChannel + c] = sum[kFirstChannel + c] + weight * s.v[c];
+                    }
+                    if constexpr (Extra && Family::kPixelDepth) q = q + select(hit, Family::depth(g.record, sample), zero) * s.v_depth;
+                    const P v_alpha = before * q - s.suffix * inverse;
+                    s.suffix = s.suffix + weight * q;
+                    s.transmittance = before;
+                    // dL / d ln alpha; a clamped alpha has no slope.
+                    const P slope = select(hit & (raw < max_alpha), alpha * v_alpha, zero);
+                    way.accumulate(g.record, staged, b, sample, slope, sum);
+                    if constexpr (Extra) {
+                        P shift_x, shift_y;
+                        Family::shift(g.record, sample, shift_x, shift_y);
+                        sum[kExtra] = sum[kExtra] + abs(slope * shift_x);
+                        sum[kExtra + 1] = sum[kExtra + 1] + abs(slope * shift_y);
+                        largest = max(largest, weight);
+                        const auto chosen = (s.median_place >= place) & (s.median_place <= place);
+                        const P v_depth = select(chosen, s.v_median, zero);
+                        if constexpr (Family::kPixelDepth)
+                            Family::accumulate_depth(g.record, sample, select(hit, v_depth + weight * s.v_depth, zero), sum);
+                        else
+                            sum[kExtra + 3] = sum[kExtra + 3] + v_depth;
+                    }
                 }
-                if constexpr (Extra && Family::kPixelDepth) q = q + select(hit, Family::depth(g.record, sample), zero) * s.v_depth;
-                const P v_alpha = before * q - s.suffix * inverse;
-                s.suffix = s.suffix + weight * q;
-                s.transmittance = before;
-                // dL / d ln alpha; a clamped alpha has no slope.
-                const P slope = select(hit & (raw < max_alpha), alpha * v_alpha, zero);
-                Family::accumulate(g.record, sample, slope, sum);
+                way.finish(staged, sum);
+                Real reduced[kSums];
+                sum_lanes<kSums>(sum, reduced);
                 if constexpr (Extra) {
-                    P shift_x, shift_y;
-                    Family::shift(g.record, sample, shift_x, shift_y);
-                    sum[kExtra] = sum[kExtra] + abs(slope * shift_x);
-                    sum[kExtra + 1] = sum[kExtra + 1] + abs(slope * shift_y);
-                    largest = max(largest, weight);
-                    const auto chosen = (s.median_place >= place) & (s.median_place <= place);
-                    const P v_depth = select(chosen, s.v_median, zero);
-                    if constexpr (Family::kPixelDepth)
-                        Family::accumulate_depth(g.record, sample, select(hit, v_depth + weight * s.v_depth, zero), sum);
-                    else
-                        sum[kExtra + 3] = sum[kExtra + 3] + v_depth;
+                    alignas(64) Real lanes[kLanes];
+                    largest.store(lanes);
+                    for (const Real weight : lanes) reduced[kExtra + 2] = weight > reduced[kExtra + 2] ? weight : reduced[kExtra + 2];
                 }
-            }
-            Real reduced[kSums];
-            sum_lanes<kSums>(sum, reduced);
-            if constexpr (Extra) {
-                alignas(64) Real lanes[kLanes];
-                largest.store(lanes);
-                for (const Real weight : lanes) reduced[kExtra + 2] = weight > reduced[kExtra + 2] ? weight : reduced[kExtra + 2];
-            }
-            std::memcpy(out, reduced, size_t(width) * sizeof(Real));
+                std::memcpy(out, reduced, size_t(width) * sizeof(Real));
+            });
         }
     }
 }

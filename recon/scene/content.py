@@ -65,14 +65,15 @@ def to_srgb(linear: np.ndarray) -> np.ndarray:
 def width_of(attribute: str) -> int:
     """Components that an attribute of ours has by its name."""
     name = attribute.rpartition(":")[2]
-    if name.startswith("SH_DEGREE_"):
+    if name.startswith(("SH_DEGREE_", "_RECON_SH_DEGREE_", "_RECON_POINT_")):
         return 3
     return _WIDTHS.get(name, 0)
 
 
 _WIDTHS = {
     "POSITION": 3, "NORMAL": 3, "TEXCOORD_0": 2, "_RECON_SCALE": 1, "indices": 1,
-    "ROTATION": 4, "SCALE": 3, "OPACITY": 1,
+    "ROTATION": 4, "SCALE": 3, "OPACITY": 1, "_RECON_ROTATION": 4, "_RECON_SCALE2": 2, "_RECON_SCALE3": 3,
+    "_RECON_OPACITY": 1, "_RECON_EXPONENT": 1, "_RECON_SIGMA": 1, "_RECON_DELTA": 1,
 }  # fmt: skip
 
 

@@ -43,6 +43,8 @@ def place_content(content: Points | Splats | Mesh, folder: Path, uri: str, name:
     if not isinstance(content, Mesh):  # faces refer to rows, so meshes stay whole
         per_row = sum(array.nbytes for array in arrays.values()) // max(rows, 1)
         step = min(step, rows_per_file(per_row, limit))
+        if isinstance(content, Splats):  # what makes up one primitive stays together
+            step = max(step // FAMILIES[content.family].rows, 1) * FAMILIES[content.family].rows
     parts = []
     for index, start in enumerate(range(0, max(rows, 1), step)):
         file = f"{name}.safetensors" if step >= rows else f"{name}-{index}.safetensors"
@@ -130,12 +132,15 @@ class _Builder:
         if not torch.equal(node.parent_from_node, torch.eye(4, dtype=torch.float64)):
             json_node["matrix"] = node.parent_from_node.double().T.reshape(-1).tolist()
         if placement is not None:
-            shared: dict[str, Any] = {"mode": TRIANGLES if kind == "mesh" else POINTS}
+            faces = kind == "mesh" or (isinstance(node.content, Splats) and FAMILIES[node.content.family].rows == 3)
+            shared: dict[str, Any] = {"mode": TRIANGLES if faces else POINTS}
             if isinstance(node.content, Splats):
                 entry["family"] = node.content.family
-                shared["extensions"] = dict(FAMILIES[node.content.family].extensions)
-                self.extensions |= set(shared["extensions"])
-            if kind == "mesh":
+                extensions = dict(FAMILIES[node.content.family].extensions)
+                self.extensions |= set(extensions)
+                if extensions:
+                    shared["extensions"] = extensions
+            if faces:
                 shared["material"] = self._material(placement.texture)
             primitives = []
             for part in placement.parts:

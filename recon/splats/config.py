@@ -12,7 +12,11 @@ from pydantic import Field
 
 from recon.config import config
 from recon.splats.density import GradientConfig, McmcConfig
+from recon.splats.families.convex import ConvexConfig
+from recon.splats.families.exponential import ExponentialConfig
 from recon.splats.families.gaussian import GaussianConfig
+from recon.splats.families.surfel import SurfelConfig
+from recon.splats.families.triangle import TriangleConfig
 from recon.splats.init import InitConfig
 from recon.splats.regularizers import DropoutConfig, OpacityDecayConfig
 from recon.splats.schedule import ResolutionConfig
@@ -37,7 +41,7 @@ class LossConfig:
 class SplatsConfig:
     """Optimisation of primitives against the training photos."""
 
-    primitive: Literal["gaussian"] = "gaussian"
+    primitive: Literal["gaussian", "exponential", "convex", "triangle", "surfel"] = "gaussian"
     """Family of primitives; its step sizes are in the section of the same name."""
     iterations: Annotated[int, Field(ge=1)] = 2000
     """Optimisation steps, one photo each."""
@@ -46,6 +50,10 @@ class SplatsConfig:
     sh_interval: Annotated[int, Field(ge=0)] = 300
     """Iterations until the next band joins in; 0 uses all bands from the start."""
     gaussian: GaussianConfig = field(default_factory=GaussianConfig)
+    exponential: ExponentialConfig = field(default_factory=ExponentialConfig)
+    convex: ConvexConfig = field(default_factory=ConvexConfig)
+    triangle: TriangleConfig = field(default_factory=TriangleConfig)
+    surfel: SurfelConfig = field(default_factory=SurfelConfig)
     init: InitConfig = field(default_factory=InitConfig)
     density: GradientConfig | McmcConfig = field(default_factory=GradientConfig)
     """How primitives are added and removed: `strategy: gradient` or `strategy: mcmc`."""

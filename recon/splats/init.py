@@ -63,10 +63,19 @@ def initial_seeds(
     if usable.scales is not None and config.midpoint_rounds == 0:
         radii = usable.scales.float() * config.scale
     centers = torch.stack([view.center for view in scene.split("train")]).float()
-    nearest = torch.cdist(positions, centers, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    nearest, which = torch.cdist(positions, centers, compute_mode="donot_use_mm_for_euclid_dist").min(1)
+    normals = usable.normals.float() if usable.normals is not None and config.midpoint_rounds == 0 else None
+    if normals is None:
+        normals = centers[which] - positions
     # Points in one place have no distance; a size of 0 would have a logarithm of minus infinity.
     smallest = 1e-6 * scene.extent()
-    return Seeds(positions, colors, radii.minimum(config.max_size * nearest).clamp_min(smallest))
+    return Seeds(
+        positions,
+        colors,
+        radii.minimum(config.max_size * nearest).clamp_min(smallest),
+        torch.nn.functional.normalize(normals, dim=-1),
+        nearest.clamp_min(smallest),
+    )
 
 
 def neighbor_distances(positions: Tensor, neighbors: int) -> Tensor:
@@ -119,5 +128,8 @@ def _finite(points: Points) -> Points:
     if bool(good.all()):
         return points
     return Points(
-        points.positions[good], points.colors[good], None, None if points.scales is None else points.scales[good]
+        points.positions[good],
+        points.colors[good],
+        None if points.normals is None else points.normals[good],
+        None if points.scales is None else points.scales[good],
     )

@@ -144,9 +144,10 @@ class _Loop:
         for regularizer in self.regularizers:
             params = regularizer.render_parameters(state, params, progress)
         probe = self._fresh_probe(self.strategy.probe_width(iteration))
+        family, drawn = state.family.rendered(params)
         render = rasterize(
-            params, photo.world_to_camera, photo.K, photo.width, photo.height,
-            family=state.family.name, sh_degree=sh_degree_at(iteration, config.sh_interval, config.sh_degree),
+            drawn, photo.world_to_camera, photo.K, photo.width, photo.height,
+            family=family, sh_degree=sh_degree_at(iteration, config.sh_interval, config.sh_degree),
             background=background, screen_probe=probe, config=self.raster,
         )  # fmt: skip
         loss = photometric_loss(render.color, photo, background, config.loss)
@@ -232,4 +233,6 @@ def _result(state: TrainState) -> Splats:
     seen = state.family.opacities(state.params) >= _INVISIBLE
     if not bool(seen.any()):
         seen = torch.ones_like(seen)
-    return Splats(state.family.name, {name: value.detach()[seen].clone() for name, value in state.params.items()})
+    with torch.no_grad():
+        family, params = state.family.rendered(state.params)
+    return Splats(family, {name: value.detach()[seen].clone() for name, value in params.items()})

@@ -12,7 +12,7 @@ from recon.splats.families import Seeds
 
 
 def test_initial_parameters_show_the_seeds() -> None:
-    seeds = Seeds(torch.rand(7, 3), torch.rand(7, 3), torch.rand(7) + 0.1)
+    seeds = Seeds(torch.rand(7, 3), torch.rand(7, 3), torch.rand(7) + 0.1, torch.eye(3)[[0] * 7], torch.ones(7))
     params = FAMILY.initial_parameters(seeds, opacity=0.1, sh_degree=2)
     assert torch.equal(params["means"], seeds.positions)
     assert torch.allclose(FAMILY.opacities(params), torch.full((7,), 0.1))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recon.scene.families.appearance import sh_attribute
 from recon.scene.nodes import Splats
 
 
@@ -23,3 +24,12 @@ class FamilyCodec:
     """glTF attribute name of an array, or of one of its K parts."""
     extensions: Mapping[str, Any]
     """Extensions of the glTF primitive."""
+    rows: int = 1
+    """Rows per primitive: 1 for POINTS, 3 for TRIANGLES."""
+
+
+def own_attribute(array: str) -> str:
+    """`SH/5` and `_RECON_POINT/2` as attributes of ours; other names stay as they are."""
+    if array.startswith("_RECON_") and "/" in array:
+        return array.replace("/", "_")
+    return sh_attribute(array, "_RECON_")

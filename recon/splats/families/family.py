@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
+from pydantic import Field
 from torch import Tensor
+
+Rate = Annotated[float, Field(ge=0)]
+"""A step size of Adam."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,17 @@ class Seeds:
     """[N, 3] float32 in [0, 1], sRGB."""
     radii: Tensor
     """[N] float32, size of the first primitive at each place, > 0."""
+    normals: Tensor
+    """[N, 3] float32, unit length: the surface's where it is known, else towards the nearest camera."""
+    depths: Tensor
+    """[N] float32, distance to the nearest camera, scene units, > 0."""
 
 
 class Family(Protocol):
-    """Parameters, step sizes and rules for cloning of one kind of primitive.
+    """Parameters, step sizes and rules for cloning of one kind of primitive. `AppearanceFamily` is a good base.
 
     To add one: write a class like `GaussianFamily` in a new file with a config class for its step sizes, and
-    add a line for it to `FAMILIES` and to `SplatsConfig`. The renderer knows the family by the same name.
+    add a line for it to `FAMILIES` and to `SplatsConfig`. What the rasteriser draws is up to `rendered`.
     Every parameter is a float32 tensor with one row per primitive, stored before its activation. All methods
     work without recording gradients.
     """
@@ -65,7 +73,7 @@ class Family(Protocol):
         ...
 
     def split(self, rows: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Two smaller primitives for each of M `rows`, 2M rows: first all first halves, then all second ones."""
+        """A few smaller primitives for each of M `rows`: all first parts, then all second ones, and so on."""
         ...
 
     def shared(self, rows: Mapping[str, Tensor], copies: Tensor) -> dict[str, Tensor]:
@@ -74,6 +82,10 @@ class Family(Protocol):
 
     def jitter(self, params: Mapping[str, Tensor], rows: Tensor, amounts: Tensor, generator: torch.Generator) -> None:
         """Move some rows at random within their own shape, in place: displacement = covariance x normal x amount."""
+        ...
+
+    def rendered(self, params: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
+        """What is drawn, and stored in the end: the rasteriser's name of the family and parameters, with gradients."""
         ...
 
     def add_penalties(self, params: Mapping[str, Tensor], opacity: float, size: float) -> None:

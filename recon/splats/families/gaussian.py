@@ -11,17 +11,16 @@ from pydantic import Field
 from torch import Tensor
 
 from recon.config import config
-from recon.geometry import quaternion, spherical_harmonics
-from recon.splats.families.family import Seeds
+from recon.geometry import quaternion
+from recon.splats.families.base import AppearanceConfig, AppearanceFamily, repeated
+from recon.splats.families.family import Rate, Seeds
 from recon.splats.schedule import log_linear
-
-Rate = Annotated[float, Field(ge=0)]
 
 _MAX_COPIES = 51  # beyond it the binomial sum below loses its digits; the reference implementation stops there too
 
 
 @config
-class GaussianConfig:
+class GaussianConfig(AppearanceConfig):
     """Step sizes of Adam; the defaults are those of the 3D Gaussian Splatting paper."""
 
     means_rate: Rate = 1.6e-4
@@ -30,34 +29,26 @@ class GaussianConfig:
     """What remains of `means_rate` at the last iteration; the decay is exponential."""
     log_scales_rate: Rate = 5e-3
     quats_rate: Rate = 1e-3
-    opacity_logits_rate: Rate = 5e-2
-    sh_rate: Rate = 2.5e-3
-    """For the colour that does not depend on the direction."""
-    sh_rest_divisor: Annotated[float, Field(gt=0)] = 20.0
-    """Harmonics of band 1 and above step this much more slowly."""
 
 
-class GaussianFamily:
+class GaussianFamily(AppearanceFamily):
     """Parameters: means, quats, log_scales, opacity_logits, sh_coeffs, as in `Splats`."""
 
     name = "gaussian"
-    opacity_parameter = "opacity_logits"
     position_parameter = "means"
 
     def __init__(self, config: GaussianConfig) -> None:
+        super().__init__(config)
         self.config = config
 
     def initial_parameters(self, seeds: Seeds, opacity: float, sh_degree: int) -> dict[str, Tensor]:
         """Isotropic Gaussians with standard deviation `seeds.radii`."""
         n = len(seeds.positions)
-        sh_coeffs = torch.zeros(n, spherical_harmonics.count(sh_degree), 3)
-        sh_coeffs[:, 0] = spherical_harmonics.from_rgb(seeds.colors)
         return {
             "means": seeds.positions.clone(),
             "quats": torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(n, 1),
             "log_scales": seeds.radii.log()[:, None].repeat(1, 3),
-            "opacity_logits": torch.full((n,), math.log(opacity / (1 - opacity))),
-            "sh_coeffs": sh_coeffs,
+            **self.appearance_parameters(seeds, opacity, sh_degree),
         }
 
     def learning_rates(self, extent: float, progress: float) -> Mapping[str, float | tuple[float, float]]:
@@ -66,19 +57,8 @@ class GaussianFamily:
             "means": extent * log_linear(c.means_rate, c.means_rate * c.means_final_ratio, progress),
             "quats": c.quats_rate,
             "log_scales": c.log_scales_rate,
-            "opacity_logits": c.opacity_logits_rate,
-            "sh_coeffs": (c.sh_rate, c.sh_rate / c.sh_rest_divisor),
+            **self.appearance_rates(),
         }
-
-    def opacities(self, params: Mapping[str, Tensor]) -> Tensor:
-        return params["opacity_logits"].detach().sigmoid()
-
-    def set_opacities(self, params: Mapping[str, Tensor], rows: Tensor | slice, values: Tensor) -> None:
-        params["opacity_logits"].data[rows] = torch.logit(values, eps=1e-6)
-
-    def faded(self, params: Mapping[str, Tensor], factors: Tensor) -> dict[str, Tensor]:
-        opacities = params["opacity_logits"].sigmoid() * factors
-        return {**params, "opacity_logits": torch.logit(opacities, eps=1e-6)}
 
     def sizes(self, params: Mapping[str, Tensor]) -> Tensor:
         return params["log_scales"].detach().amax(-1).exp()
@@ -87,8 +67,9 @@ class GaussianFamily:
         """Two samples of each Gaussian, 1.6 times smaller. Source: Kerbl et al. 2023, sec. 5.2."""
         scales = rows["log_scales"].exp().repeat(2, 1)
         normal = torch.randn(scales.shape, generator=generator)
-        rotations = quaternion.to_matrix(rows["quats"]).repeat(2, 1, 1)
-        children = {name: value.repeat(2, *([1] * (value.ndim - 1))) for name, value in rows.items()}
+        # A flat family has two axes.
+        rotations = quaternion.to_matrix(rows["quats"]).repeat(2, 1, 1)[..., : scales.shape[1]]
+        children = repeated(rows, 2)
         children["means"] = children["means"] + (rotations @ (scales * normal)[..., None]).squeeze(-1)
         children["log_scales"] = children["log_scales"] - math.log(1.6)
         return children
@@ -114,16 +95,14 @@ class GaussianFamily:
         }
 
     def jitter(self, params: Mapping[str, Tensor], rows: Tensor, amounts: Tensor, generator: torch.Generator) -> None:
-        axes = quaternion.to_matrix(params["quats"].detach()[rows])
         variances = (2 * params["log_scales"].detach()[rows]).exp()
+        axes = quaternion.to_matrix(params["quats"].detach()[rows])[..., : variances.shape[1]]
         normal = torch.randn(len(rows), 3, generator=generator)
         local = variances * (axes.transpose(-1, -2) @ normal[..., None]).squeeze(-1)
         params["means"].data[rows] += (axes @ local[..., None]).squeeze(-1) * amounts[:, None]
 
     def add_penalties(self, params: Mapping[str, Tensor], opacity: float, size: float) -> None:
-        v_logits, v_log_scales = params["opacity_logits"].grad, params["log_scales"].grad
-        if opacity and v_logits is not None:
-            opacities = self.opacities(params)
-            v_logits.add_(opacities * (1 - opacities), alpha=opacity / opacities.numel())
+        self.penalize_opacity(params, opacity)
+        v_log_scales = params["log_scales"].grad
         if size and v_log_scales is not None:
             v_log_scales.add_(params["log_scales"].detach().exp(), alpha=size / v_log_scales.numel())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from recon.splats.regularizers.dropout import Dropout, DropoutConfig
 from recon.splats.regularizers.opacity_decay import OpacityDecay, OpacityDecayConfig
 from recon.splats.regularizers.regularizer import Regularizer
+from recon.splats.regularizers.solid import SolidTriangles
 
 if TYPE_CHECKING:
     from recon.splats.config import SplatsConfig
@@ -19,6 +20,8 @@ def make_regularizers(config: SplatsConfig) -> list[Regularizer]:
         found.append(Dropout(config.dropout))
     if config.opacity_decay.remaining < 1:
         found.append(OpacityDecay(config.opacity_decay, config.iterations))
+    if config.primitive == "triangle" and config.triangle.solid:
+        found.append(SolidTriangles(config.triangle.solid_from))
     return found
 
 

@@ -31,13 +31,13 @@ struct ConvexFamily {
     static constexpr double kFocal = 1000;       // px
     static constexpr double kNoEdge = -1e30;     // c of an empty edge: its share of S is 0
     static constexpr double kMinArea = 1e-4;     // px^2 of the hull
-    template <class T>  // log2 of shares of S that a number of this precision does not see
-    static constexpr double kNegligible = sizeof(Scalar<T>) == 4 ? -26 : -60;
+    template <class T>  // log2 of shares of S that are lost in the rounding of its logarithm
+    static constexpr double kNegligible = sizeof(Scalar<T>) == 4 ? -18 : -60;
 
     template <class T>
     struct Sample {
         T key, dx, dy, log2_s, complement;  // complement = 1 - I
-        T share[MaxPoints];
+        T term[MaxPoints], inverse;         // of S, up to a common factor, and one over their sum
     };
 
     template <class T, class S>
@@ -247,14 +247,14 @@ struct ConvexFamily {
         T sum = T(R(0));
         for (int k = 0; k < MaxPoints; ++k) {
             const T below = level[k] - top;
-            s.share[k] = T(R(0));
-            if (any(below > constant<T>(kNegligible<T>))) s.share[k] = exp2_unchecked(max(below, T(R(-100))));
-            sum = sum + s.share[k];
+            s.term[k] = T(R(0));
+            const Mask<T> counts = below > constant<T>(kNegligible<T>);
+            if (any(counts)) s.term[k] = select(counts, exp2_unchecked(max(below, T(R(-100)))), T(R(0)));
+            sum = sum + s.term[k];
         }
         s.log2_s = top + log2(sum);
         s.key = T(g[5]) - s.log2_s;
-        const T inverse = reciprocal(sum);
-        for (int k = 0; k < MaxPoints; ++k) s.share[k] = s.share[k] * inverse;
+        s.inverse = reciprocal(sum);
         return s;
     }
 
@@ -268,12 +268,12 @@ struct ConvexFamily {
 
     template <class R, class T>
     static RECON_HD void accumulate(const R*, const Sample<T>& s, const T& slope, T* sums) {
-        const T zero = T(R(0)), g = slope * s.complement;
+        const T g = slope * s.complement;
         sums[0] = sums[0] + slope;
         sums[1] = sums[1] + g * s.log2_s;
+        const T each = g * s.inverse;
         for (int k = 0; k < MaxPoints; ++k) {
-            if (!any(s.share[k] > zero)) continue;
-            const T part = g * s.share[k];
+            const T part = each * s.term[k];
             sums[2 + 3 * k] = sums[2 + 3 * k] + part;
             sums[3 + 3 * k] = sums[3 + 3 * k] + part * s.dx;
             sums[4 + 3 * k] = sums[4 + 3 * k] + part * s.dy;
@@ -284,10 +284,10 @@ struct ConvexFamily {
     static RECON_HD void shift(const R* g, const Sample<T>& s, T& x, T& y) {
         T a = T(R(0)), b = a;
         for (int k = 0; k < MaxPoints; ++k) {
-            a = a + s.share[k] * T(g[kEdges + 3 * k]);
-            b = b + s.share[k] * T(g[kEdges + 3 * k + 1]);
+            a = a + s.term[k] * T(g[kEdges + 3 * k]);
+            b = b + s.term[k] * T(g[kEdges + 3 * k + 1]);
         }
-        const T steep = T(R(kLn2) * g[4]) * s.complement;
+        const T steep = T(R(kLn2) * g[4]) * s.complement * s.inverse;
         x = steep * a, y = steep * b;
     }
 };

@@ -27,7 +27,7 @@ struct ExponentialFamily {
 
     template <class T>
     struct Sample {
-        T key, dx, dy, q, log2_q, power;  // power = q^h
+        T key, dx, dy, q, log2_q, steep;  // steep = q^(h - 1)
     };
 
     // The factor s on the inverse covariance: s^h = 0.5 log2(e).
@@ -100,21 +100,21 @@ struct ExponentialFamily {
         // Pixels outside of the reach are not used, but must stay finite.
         s.q = max(min(s.q, T(g[8])), T(R(kMinQ)));
         s.log2_q = log2(s.q);
-        s.power = exp2_unchecked(T(g[7]) * s.log2_q);
-        return exp2_unchecked(T(g[3]) - s.power);
+        s.steep = exp2_unchecked(T(g[7] - R(1)) * s.log2_q);
+        return exp2_unchecked(T(g[3]) - s.steep * s.q);
     }
 
     template <class R, class T>
     static RECON_HD void accumulate(const R* g, const Sample<T>& s, const T& slope, T* sums) {
-        const T along = slope * s.power;
+        const T along = slope * s.steep;
         sums[0] = sums[0] + slope;
-        add_quadratic_moments(T(R(kLn2) * g[7]) * along * reciprocal(s.q), s.dx, s.dy, sums + 1);
-        sums[6] = sums[6] + along * s.log2_q;
+        add_quadratic_moments(T(R(kLn2) * g[7]) * along, s.dx, s.dy, sums + 1);
+        sums[6] = sums[6] + along * (s.q * s.log2_q);
     }
 
     template <class R, class T>
     static RECON_HD void shift(const R* g, const Sample<T>& s, T& x, T& y) {
-        const T steep = T(R(kLn2) * g[7]) * s.power * reciprocal(s.q);
+        const T steep = T(R(kLn2) * g[7]) * s.steep;
         x = steep * (T(R(2) * g[4]) * s.dx + T(g[5]) * s.dy);
         y = steep * (T(g[5]) * s.dx + T(R(2) * g[6]) * s.dy);
     }

@@ -15,7 +15,7 @@ struct TriangleFamily {
     // x, y (incentre), depth (mean of the vertices), log2 opacity - sigma log2 r, three outward unit normals (x, y), r,
     // sigma, smallest u with alpha >= kMinAlpha, 0, 0
     static constexpr int kRecord = 16;
-    static constexpr int kMoments = 8;  // of slope: 1, ln u; of slope / u per edge: 1, and the coordinate along the edge
+    static constexpr int kMoments = 11;  // of slope: 1, ln u; of slope / u per nearest edge: 1, dx, dy
     static constexpr bool kPixelDepth = false;
     static constexpr bool kDear = true;
     static constexpr double kThreshold = 0;
@@ -26,7 +26,7 @@ struct TriangleFamily {
     template <class T>
     struct Sample {
         T key, dx, dy, u, log2_u;
-        Mask<T> first, second;  // which edge is nearest; else the third
+        Mask<T> first, second, third;  // which edge is nearest
     };
 
     template <class T, class S>
@@ -123,7 +123,7 @@ struct TriangleFamily {
             // Moving an end of edge k outwards moves a pixel's foot point at parameter t by 1 - t or t of that.
             const T inv_length = one / s.length[k];
             const T start = s.ex[k] * (s.x[k] - s.cx) + s.ey[k] * (s.y[k] - s.cy);
-            const T all = s.sigma * m[2 + 2 * k], along = s.sigma * s.orientation * m[3 + 2 * k];
+            const T all = s.sigma * m[2 + 3 * k], along = s.sigma * (s.ex[k] * m[3 + 3 * k] + s.ey[k] * m[4 + 3 * k]);
             const T at_next = (along - start * all) * inv_length, here = all - at_next;
             const T nx = s.nx(k), ny = s.ny(k);
             v_x[k] = v_x[k] + here * nx, v_y[k] = v_y[k] + here * ny;
@@ -187,7 +187,8 @@ struct TriangleFamily {
         const T a = T(g[4]) * s.dx + T(g[5]) * s.dy, b = T(g[6]) * s.dx + T(g[7]) * s.dy, c = T(g[8]) * s.dx + T(g[9]) * s.dy;
         const T nearest = max(a, max(b, c));
         s.first = a >= nearest;
-        s.second = b >= nearest;
+        s.second = (b >= nearest) & (a < nearest);
+        s.third = (a < nearest) & (b < nearest);
         s.u = T(g[10]) - nearest;
         s.key = s.u - T(g[12]);
         return s;
@@ -201,22 +202,20 @@ struct TriangleFamily {
     }
 
     template <class R, class T>
-    static RECON_HD void accumulate(const R* g, const Sample<T>& s, const T& slope, T* sums) {
-        const T zero = T(R(0));
+    static RECON_HD void accumulate(const R*, const Sample<T>& s, const T& slope, T* sums) {
         sums[0] = sums[0] + slope;
         sums[1] = sums[1] + slope * (T(R(kLn2)) * s.log2_u);
-        const T steep = slope * reciprocal(s.u);
-        const T nx = select(s.first, T(g[4]), select(s.second, T(g[6]), T(g[8])));
-        const T ny = select(s.first, T(g[5]), select(s.second, T(g[7]), T(g[9])));
-        const T along = steep * (nx * s.dy - ny * s.dx);
-        const T a = select(s.first, steep, zero), not_a = steep - a, b = select(s.second, not_a, zero);
-        const T a_along = select(s.first, along, zero), not_a_along = along - a_along, b_along = select(s.second, not_a_along, zero);
-        sums[2] = sums[2] + a;
-        sums[3] = sums[3] + a_along;
-        sums[4] = sums[4] + b;
-        sums[5] = sums[5] + b_along;
-        sums[6] = sums[6] + (not_a - b);
-        sums[7] = sums[7] + (not_a_along - b_along);
+        const T steep = slope * reciprocal(s.u), along_x = steep * s.dx, along_y = steep * s.dy;
+        add_where(s.first, steep, along_x, along_y, sums + 2);
+        add_where(s.second, steep, along_x, along_y, sums + 5);
+        add_where(s.third, steep, along_x, along_y, sums + 8);
+    }
+
+    template <class T>
+    static RECON_HD void add_where(const Mask<T>& mask, const T& a, const T& b, const T& c, T* sums) {
+        sums[0] = select(mask, sums[0] + a, sums[0]);
+        sums[1] = select(mask, sums[1] + b, sums[1]);
+        sums[2] = select(mask, sums[2] + c, sums[2]);
     }
 
     template <class R, class T>
