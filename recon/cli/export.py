@@ -12,15 +12,32 @@ import tyro
 from recon.errors import ReconError
 
 if TYPE_CHECKING:
-    from recon.scene import Scene
+    from recon.scene import Scene, Splats
+
+
+def _splats(scene: Scene) -> Splats:
+    if scene.splats is None:
+        raise ReconError("the scene has no splats yet", fix="run `recon run` on its scene.yaml without --until poses")
+    return scene.splats
 
 
 def _ply(scene: Scene, path: Path) -> None:
     from recon.io.ply import write_splats
 
-    if scene.splats is None:
-        raise ReconError("the scene has no splats yet", fix="run `recon run` on its scene.yaml without --until poses")
-    write_splats(path, scene.splats)
+    write_splats(path, _splats(scene))
+
+
+def _gaussians(scene: Scene, path: Path) -> None:
+    from recon.io.ply import write_splats
+    from recon.io.surface import as_gaussians
+
+    write_splats(path, as_gaussians(_splats(scene)))
+
+
+def _mesh(scene: Scene, path: Path) -> None:
+    from recon.io.surface import triangles_as_mesh, write_mesh
+
+    write_mesh(path, triangles_as_mesh(_splats(scene)))
 
 
 def _points(scene: Scene, path: Path) -> None:
@@ -33,6 +50,8 @@ def _points(scene: Scene, path: Path) -> None:
 
 FORMATS: dict[str, tuple[str, Callable[[Scene, Path], None]]] = {
     "ply": ("splats.ply", _ply),
+    "gaussians": ("gaussians.ply", _gaussians),
+    "mesh": ("mesh.glb", _mesh),
     "points": ("points.ply", _points),
 }
 """Name on the command line: file name by default, and what writes it. A new format is a line here and in `Export`."""
@@ -44,10 +63,11 @@ class Export:
 
     out: Annotated[Path, tyro.conf.Positional]
     """Output folder of a run."""
-    format: Literal["ply", "points"] = "ply"
-    """`ply`: Gaussians in the layout that splat viewers read; `points`: the coloured points that they started from."""
+    format: Literal["ply", "gaussians", "mesh", "points"] = "ply"
+    """`ply`: the splats, Gaussians in the layout that splat viewers read; `gaussians`: surfels and exponentials as
+    Gaussians, for those viewers; `mesh`: opaque triangles as a coloured mesh; `points`: where the splats started."""
     to: Path | None = None
-    """File to write. Default: exports/ in the run's folder."""
+    """File to write; for a mesh its suffix chooses the format. Default: exports/ in the run's folder."""
 
     def run(self, argv: Sequence[str]) -> int:
         """Returns the exit code."""

@@ -1,9 +1,9 @@
-"""PLY: Gaussian splats in the INRIA layout, and coloured point clouds."""
+"""PLY: splats (Gaussians in the INRIA layout) and coloured point clouds."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,54 +22,103 @@ _TYPES = {
     "double": "f8", "float64": "f8",
 }  # fmt: skip
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": "="}
+_FAMILY = "recon splats of the family"
 _GREY = 0.5
 """Colour of points whose file has none."""
 
 
 def write_splats(path: Path, splats: Splats) -> None:
-    """Write Gaussians as the INRIA code does: logit opacities, log scales, quaternions wxyz, `f_rest` by channel."""
-    if splats.family != "gaussian":
-        raise ReconError(
-            f"{path}: PLY holds 3D Gaussians only", found=f"the family {splats.family!r}", fix="export another format"
-        )
+    """Write splats: Gaussians as the INRIA code does (logit opacities, log scales, quats wxyz, `f_rest` by channel).
+
+    Other families share colours and opacities with that layout, so that programs show them as points, and have a
+    property `recon_<parameter>_<index>` for every number of their own and a comment with their name.
+    """
+    columns: dict[str, np.ndarray] = {}
+    if splats.family == "gaussian":
+        columns |= _columns(["x", "y", "z"], splats["means"])
+        columns |= dict.fromkeys(["nx", "ny", "nz"], np.zeros(len(splats), np.float32))
+    else:
+        place = next(splats[name] for name in ("means", "vertices", "points") if name in splats.params)
+        columns |= _columns(["x", "y", "z"], place.reshape(len(splats), -1, 3).mean(1))
+    columns |= _appearance_columns(splats)
+    if splats.family == "gaussian":
+        columns |= _columns([f"scale_{i}" for i in range(3)], splats["log_scales"])
+        columns |= _columns([f"rot_{i}" for i in range(4)], splats["quats"])
+        _write(path, columns)
+        return
+    for name, value in splats.params.items():
+        if name not in ("opacity_logits", "sh_coeffs"):
+            flat = value.reshape(len(splats), -1)
+            columns |= _columns([f"recon_{name}_{i}" for i in range(flat.shape[1])], flat)
+    _write(path, columns, [f"{_FAMILY} {splats.family}"])
+
+
+def _appearance_columns(splats: Splats) -> dict[str, np.ndarray]:
     harmonics = splats["sh_coeffs"].detach().cpu().float().numpy()
     # All coefficients of red, then of green, then of blue.
     rest = harmonics[:, 1:].transpose(0, 2, 1).reshape(len(harmonics), 3 * (harmonics.shape[1] - 1))
-    columns: dict[str, np.ndarray] = {}
-    columns |= _columns(["x", "y", "z"], splats["means"])
-    columns |= dict.fromkeys(["nx", "ny", "nz"], np.zeros(len(splats), np.float32))
-    columns |= _columns([f"f_dc_{i}" for i in range(3)], harmonics[:, 0])
+    columns = _columns([f"f_dc_{i}" for i in range(3)], harmonics[:, 0])
     columns |= _columns([f"f_rest_{i}" for i in range(rest.shape[1])], rest)
-    columns |= _columns(["opacity"], splats["opacity_logits"][:, None])
-    columns |= _columns([f"scale_{i}" for i in range(3)], splats["log_scales"])
-    columns |= _columns([f"rot_{i}" for i in range(4)], splats["quats"])
-    _write(path, columns)
+    return columns | _columns(["opacity"], splats["opacity_logits"][:, None])
 
 
 def read_splats(path: Path) -> Splats:
-    """Read a PLY in the INRIA layout, of any SH degree up to 3 and in any order of properties."""
-    columns = _read_vertices(path)
-    rest_names = sorted((name for name in columns if re.fullmatch(r"f_rest_\d+", name)), key=lambda n: int(n[7:]))
-    wanted = [*["x", "y", "z"], *(f"f_dc_{i}" for i in range(3)), "opacity"]
-    wanted += [f"scale_{i}" for i in range(3)] + [f"rot_{i}" for i in range(4)]
+    """Read what `write_splats` writes: a PLY in the INRIA layout, of any SH degree up to 3 and in any order of
+    properties, or one of another family."""
+    columns, family = _read_vertices(path)
+    own = ["x", "y", "z", *(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4))]
+    wanted = [*(f"f_dc_{i}" for i in range(3)), "opacity", *(own if family is None else [])]
     missing = [name for name in wanted if name not in columns]
     if missing:
         raise ReconError(
-            f"{path}: not a Gaussian splat PLY", found=f"no property {shorten(missing)}", wanted=shorten(wanted, 20)
+            f"{path}: not a splat PLY", found=f"no property {shorten(missing)}", wanted=shorten(wanted, 20)
         )
+    appearance = _read_appearance(path, columns)
+    if family is None:
+        params = {
+            "means": _stack(columns, ["x", "y", "z"]),
+            "quats": _stack(columns, [f"rot_{i}" for i in range(4)]),
+            "log_scales": _stack(columns, [f"scale_{i}" for i in range(3)]),
+        }
+    else:
+        params = _read_own(path, columns, family)
+    return Splats(family or "gaussian", {name: value.contiguous() for name, value in {**params, **appearance}.items()})
+
+
+def _read_appearance(path: Path, columns: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    rest_names = sorted((name for name in columns if re.fullmatch(r"f_rest_\d+", name)), key=lambda n: int(n[7:]))
     coefficients = len(rest_names) // 3 + 1
     if len(rest_names) % 3 or coefficients not in (1, 4, 9, 16):
         raise ReconError(f"{path}: f_rest", found=f"{len(rest_names)} properties", wanted="0, 9, 24 or 45")
     dc = _stack(columns, [f"f_dc_{i}" for i in range(3)])
     rest = _stack(columns, rest_names).reshape(len(dc), 3, coefficients - 1).transpose(1, 2)
-    params = {
-        "means": _stack(columns, ["x", "y", "z"]),
-        "quats": _stack(columns, [f"rot_{i}" for i in range(4)]),
-        "log_scales": _stack(columns, [f"scale_{i}" for i in range(3)]),
+    return {
         "opacity_logits": _stack(columns, ["opacity"])[:, 0],
         "sh_coeffs": torch.cat([dc[:, None], rest], dim=1),
     }
-    return Splats("gaussian", {name: tensor.contiguous() for name, tensor in params.items()})
+
+
+# Shapes of a row of the parameters of families other than Gaussians; -1 is as many as there are.
+_ROWS: dict[str, dict[str, tuple[int, ...]]] = {
+    "exponential": {"means": (3,), "quats": (4,), "log_scales": (3,), "shape_logits": ()},
+    "surfel": {"means": (3,), "quats": (4,), "log_scales": (2,)},
+    "triangle": {"vertices": (3, 3), "log_sigmas": ()},
+    "convex": {"points": (-1, 3), "log_deltas": (), "log_sigmas": ()},
+}
+
+
+def _read_own(path: Path, columns: dict[str, np.ndarray], family: str) -> dict[str, torch.Tensor]:
+    if family not in _ROWS:
+        raise ReconError(f"{path}: splats of the family {family!r}", wanted=f"gaussian, {', '.join(_ROWS)}")
+    params = {}
+    for name, row in _ROWS[family].items():
+        names = [key for key in columns if re.fullmatch(rf"recon_{name}_\d+", key)]
+        names.sort(key=lambda key: int(key.rpartition("_")[2]))
+        fits = len(names) == np.prod(row) if -1 not in row else len(names) >= 9 and len(names) % 3 == 0
+        if not fits:
+            raise ReconError(f"{path}: recon_{name}", found=f"{len(names)} properties", wanted=f"those of a {family}")
+        params[name] = _stack(columns, names).reshape(-1, *row)
+    return params
 
 
 def write_points(path: Path, points: Points) -> None:
@@ -87,7 +136,7 @@ def write_points(path: Path, points: Points) -> None:
 def read_points(path: Path) -> Points:
     """Read a point cloud. Colours are red green blue (whole numbers of their type, or floats in [0, 1]), the band-0
     harmonics of a splat file, or mid-grey when the file has none of these."""
-    columns = _read_vertices(path)
+    columns, _ = _read_vertices(path)
     missing = [name for name in "xyz" if name not in columns]
     if missing:
         raise ReconError(f"{path}: not a point cloud", found=f"no property {missing[0]}", wanted="x, y and z")
@@ -122,13 +171,14 @@ def _stack(columns: dict[str, np.ndarray], names: list[str]) -> torch.Tensor:
     return torch.from_numpy(result)
 
 
-def _write(path: Path, columns: dict[str, np.ndarray]) -> None:
+def _write(path: Path, columns: dict[str, np.ndarray], comments: Iterable[str] = ()) -> None:
     layout = np.dtype([(name, column.dtype.newbyteorder("<")) for name, column in columns.items()])
     rows = np.empty(len(next(iter(columns.values()))), layout)
     for name, column in columns.items():
         rows[name] = column
     kinds = {"f4": "float", "u1": "uchar"}
-    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"]
+    lines = ["ply", "format binary_little_endian 1.0", *(f"comment {text}" for text in comments)]
+    lines += [f"element vertex {len(rows)}"]
     lines += [f"property {kinds[layout[name].str[1:]]} {name}" for name in columns]
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -146,10 +196,12 @@ class _Header:
     """One vertex, in the byte order of the file."""
     length: int
     """Bytes before the data."""
+    family: str | None
+    """What a comment of ours says; None in other files."""
 
 
-def _read_vertices(path: Path) -> dict[str, np.ndarray]:
-    """Properties of the element "vertex" by name, each [N]."""
+def _read_vertices(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
+    """Properties of the element "vertex" by name, each [N], and the family of splats if a comment names one."""
     data = read_bytes(path)
     header = _read_header(path, data)
     if header.format == "ascii":
@@ -162,12 +214,12 @@ def _read_vertices(path: Path) -> dict[str, np.ndarray]:
         if len(table) != header.count or (header.count and table.ndim != 2):
             raise _broken(path, f"{len(table)} of {header.count} vertices")
         table = table.reshape(header.count, len(names))
-        return {name: table[:, i].astype(header.layout[name]) for i, name in enumerate(names)}
+        return {name: table[:, i].astype(header.layout[name]) for i, name in enumerate(names)}, header.family
     present = (len(data) - header.length) // header.layout.itemsize
     if present < header.count:
         raise _broken(path, f"{present} of {header.count} vertices")
     rows = np.frombuffer(data, header.layout, header.count, header.length)
-    return {name: rows[name] for name in header.layout.names or ()}
+    return {name: rows[name] for name in header.layout.names or ()}, header.family
 
 
 def _read_header(path: Path, data: bytes) -> _Header:
@@ -194,7 +246,9 @@ def _read_header(path: Path, data: bytes) -> _Header:
     if not format_name or count < 0 or not properties or len({name for name, _ in properties}) < len(properties):
         raise _broken(path, "a header without format and vertices, or with a property twice")
     order = _ORDERS[format_name]
-    return _Header(format_name, count, np.dtype([(name, order + kind) for name, kind in properties]), newline + 1)
+    found = re.search(rf"^comment {_FAMILY} (\w+)\s*$", data[:end].decode("ascii", errors="replace"), re.MULTILINE)
+    layout = np.dtype([(name, order + kind) for name, kind in properties])
+    return _Header(format_name, count, layout, newline + 1, found.group(1) if found else None)
 
 
 def _header_lines(header: bytes) -> Iterator[list[str]]:

@@ -66,8 +66,8 @@ class Points:
 class Splats:
     """A set of primitives of one family, in the family's own pre-activation parameters.
 
-    All have opacity_logits [N] and sh_coeffs [N, (sh_degree + 1)^2, 3]. "gaussian": means [N, 3], quats [N, 4] wxyz (any
-    length), log_scales [N, 3]; "exponential": also shape_logits [N]; "surfel": as "gaussian" with log_scales [N, 2];
+    All have opacity_logits [N] and sh_coeffs [N, (sh_degree + 1)^2, 3]. "gaussian": means [N, 3], quats [N, 4] wxyz
+    (any length), log_scales [N, 3]; "exponential": also shape_logits [N]; "surfel": log_scales [N, 2];
     "triangle": vertices [N, 3, 3], log_sigmas [N]; "convex": points [N, 3..8, 3], log_deltas [N], log_sigmas [N].
     """
 

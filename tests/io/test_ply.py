@@ -10,10 +10,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_splats import random_family
 
 from recon.errors import ReconError
 from recon.io.ply import read_points, read_splats, write_points, write_splats
 from recon.scene import Points, Splats
+from recon.scene.families import FAMILIES
 
 INRIA = (
     ["x", "y", "z", "nx", "ny", "nz"]
@@ -114,13 +116,30 @@ def test_a_splat_file_is_also_a_point_cloud_and_colourless_points_are_grey(tmp_p
     assert read_points(tmp_path / "b.ply").colors.tolist() == [[0.5, 0.5, 0.5]]
 
 
-def test_other_families_and_foreign_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ReconError, match="3D Gaussians only: found the family 'triangle'"):
-        write_splats(tmp_path / "a.ply", replace(random_splats(2, 0), family="triangle"))
-    assert not (tmp_path / "a.ply").exists()
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("sh_degree", [0, 2])
+def test_every_family_comes_back(tmp_path: Path, family: str, sh_degree: int) -> None:
+    splats = random_family(family, sh_degree=sh_degree)
+    write_splats(tmp_path / "a.ply", splats)
+    again = read_splats(tmp_path / "a.ply")
+    assert again.family == family and again.params.keys() == splats.params.keys()
+    for name, value in splats.params.items():
+        assert torch.equal(again[name], value), name
+    assert len(read_points(tmp_path / "a.ply").positions) == len(splats), "other programs see points"
+
+
+def test_foreign_files_are_refused(tmp_path: Path) -> None:
     write_points(tmp_path / "p.ply", Points(torch.zeros(2, 3), torch.zeros(2, 3)))
-    with pytest.raises(ReconError, match=r"p\.ply: not a Gaussian splat PLY: found no property f_dc_0"):
+    with pytest.raises(ReconError, match=r"p\.ply: not a splat PLY: found no property f_dc_0"):
         read_splats(tmp_path / "p.ply")
+    write_splats(tmp_path / "t.ply", random_family("triangle"))
+    data = (tmp_path / "t.ply").read_bytes()
+    (tmp_path / "t.ply").write_bytes(data.replace(b"family triangle", b"family pyramids"))
+    with pytest.raises(ReconError, match="the family 'pyramids': wanted gaussian, exponential"):
+        read_splats(tmp_path / "t.ply")
+    (tmp_path / "t.ply").write_bytes(data.replace(b"recon_vertices_8", b"other_vertices_8"))
+    with pytest.raises(ReconError, match="recon_vertices: found 8 properties"):
+        read_splats(tmp_path / "t.ply")
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -28,8 +28,9 @@ class GradientConfig:
     """No change from this share of the iterations on."""
     every: Annotated[int, Field(ge=1)] = 100
     """Iterations between two changes."""
-    grow_gradient: Positive = 2e-4
-    """Mean screen-space gradient above which a primitive is cloned or split, per half image width."""
+    grow_gradient: Positive | None = None
+    """Mean screen-space gradient above which a primitive is cloned or split, per half image width. By default what
+    suits the family: 2e-4 for Gaussians and surfels, 8e-4 for exponentials, 1e-3 for convexes, 2e-3 for triangles."""
     absolute: bool = False
     """Sum the absolute gradients of pixels, which do not cancel in a primitive that is too large (AbsGS, Ye et al.
     2024). Raise `grow_gradient` to about 8e-4 with it."""
@@ -87,7 +88,7 @@ class GradientStrategy:
         c = self.config
         room = c.cap - len(state)
         mean = state.stats["gradient"] / state.stats["seen"].clamp_min(1)
-        grow = mean > c.grow_gradient
+        grow = mean > (c.grow_gradient or state.family.grow_gradient)
         if room <= 0 or not bool(grow.any()):
             return
         if int(grow.sum()) > room:  # the steepest first

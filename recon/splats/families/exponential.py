@@ -23,7 +23,7 @@ class ExponentialConfig(GaussianConfig):
     form: Literal["exact", "modulated"] = "exact"
     """`exact` is exp(-0.5 m^(beta / 2)) with beta from 1 to 9. `modulated` is what the paper's code draws: a Gaussian
     whose scales are multiplied by 2 sigmoid(0.1 shape); its result is stored as Gaussians."""
-    shape_logits_rate: Rate = 1e-2
+    shape_logits_rate: Rate = 5e-2
     """Of the exponent's logit."""
 
 
@@ -31,6 +31,7 @@ class ExponentialFamily(GaussianFamily):
     """Parameters: those of Gaussians and shape_logits [N]."""
 
     name = "exponential"
+    grow_gradient = 8e-4
 
     def __init__(self, config: ExponentialConfig) -> None:
         super().__init__(config)

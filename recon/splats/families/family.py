@@ -44,6 +44,8 @@ class Family(Protocol):
     """Name of the parameter that holds opacities."""
     position_parameter: str
     """Name of the parameter that holds positions."""
+    grow_gradient: float
+    """Default of `GradientConfig.grow_gradient`."""
 
     def initial_parameters(self, seeds: Seeds, opacity: float, sh_degree: int) -> dict[str, Tensor]:
         """Parameters of one primitive per seed."""

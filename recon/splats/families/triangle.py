@@ -20,16 +20,16 @@ from recon.splats.schedule import log_linear
 
 @config
 class TriangleConfig(AppearanceConfig):
-    """Step sizes of Adam and the start."""
+    """Step sizes of Adam and the start, chosen like those of convexes."""
 
-    vertices_rate: Rate = 1e-3
+    vertices_rate: Rate = 4e-3
     """Times the scene's extent."""
     vertices_final_ratio: Annotated[float, Field(gt=0, le=1)] = 0.01
     """What remains of `vertices_rate` at the last iteration; the decay is exponential."""
     log_sigmas_rate: Rate = 5e-3
     opacity_logits_rate: Rate = 5e-2
-    size: Annotated[float, Field(gt=0)] = 2.23
-    """Circumradius of the first triangles, times the seeds' size."""
+    size: Annotated[float, Field(gt=0)] = 5.0
+    """Circumradius of the first triangles, times the seeds' size. The paper's 2.23 leaves holes between few points."""
     sigma: Annotated[float, Field(gt=0.01)] = 1.16
     """Softness of the first triangles; near 0 they are solid."""
     solid: bool = False
@@ -43,6 +43,7 @@ class TriangleFamily(AppearanceFamily):
 
     name = "triangle"
     position_parameter = "vertices"
+    grow_gradient = 2e-3
 
     def __init__(self, config: TriangleConfig) -> None:
         super().__init__(config)

@@ -18,9 +18,9 @@ _DECISION = 0.4  # share of the phase after which what is fainter than a half go
 class SolidTriangles:
     """Late in training sigma and opacity are pushed to their ends. Held et al. 2025 (Triangle Splatting), sec. 3.4.
 
-    Over the last part of the run the softest allowed sigma falls and the faintest allowed opacity rises. In between, the
-    triangles that the photos do not ask for are removed, before they would have to become opaque. The others have
-    the rest of the run to settle.
+    Over the last part of the run the softest allowed sigma falls and the faintest allowed opacity rises. In between,
+    the triangles that the photos do not ask for are removed, before they would have to become opaque. The others
+    have the rest of the run to settle.
     """
 
     def __init__(self, start: float) -> None:

@@ -1,0 +1,51 @@
+"""`recon bench families`: every family of primitives on whole scenes: quality, number, time, size on disk."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from recon.bench.measure import machine, table
+from recon.errors import ReconError
+from recon.pipeline.config import load_config
+from recon.pipeline.run import run
+from recon.splats.families import FAMILIES
+
+
+@dataclass(frozen=True)
+class Options:
+    """Run scenes from nothing with each family and print a table per scene."""
+
+    scenes: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Scene files, such as configs/examples/demo.yaml."""
+    families: tuple[str, ...] = tuple(FAMILIES)
+    """Families to compare."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Overrides for all runs, such as --set splats.iterations=500."""
+
+
+def main(options: Options) -> None:
+    """Print the tables."""
+    unknown = [name for name in options.families if name not in FAMILIES]
+    if unknown or not options.scenes:
+        raise ReconError("nothing to compare", found=unknown or "no scene", wanted=f"scenes, and {', '.join(FAMILIES)}")
+    print(machine())
+    for path in options.scenes:
+        rows: list[list[object]] = []
+        for family in options.families:
+            with tempfile.TemporaryDirectory(prefix="recon-bench-") as folder:
+                overrides = [*options.set, f"output={folder}", f"splats.primitive={family}"]
+                result = run(load_config(path, overrides), argv=["recon", "bench", "families", str(path)])
+                size = (Path(folder) / "exports" / "splats.ply").stat().st_size / 1e6
+            if "test" not in result.metrics:
+                raise ReconError(f"{path}: no held-out views to measure", fix="set views.test or views.file")
+            test, train, info = result.metrics["test"], result.metrics["train"], result.scene.provenance[-1].info
+            rows.append([family, f"{test['psnr']:.2f}", f"{test['ssim']:.3f}", f"{train['psnr']:.2f}",
+                         len(result.scene.splats or ()), f"{info['optimize_seconds']:.0f}", f"{size:.1f}"])  # fmt: skip
+        print(f"\n{path.stem}\n")
+        header = ["family", "held-out PSNR dB", "SSIM", "training PSNR dB", "primitives", "optimisation s", "PLY MB"]
+        print(table(header, rows), flush=True)

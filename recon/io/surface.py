@@ -1,0 +1,80 @@
+"""Splats as what other programs can show: solid triangles as a mesh file, flat or exponential ones as Gaussians."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from recon.errors import ReconError
+from recon.geometry import spherical_harmonics
+from recon.scene.atomic import atomic_path
+from recon.scene.nodes import Mesh, Splats
+
+MESH_SUFFIXES = (".ply", ".glb", ".obj", ".stl", ".off")
+_FLAT = -11.5  # log of the third scale of a surfel, relative to the smaller of the other two
+
+
+def triangles_as_mesh(splats: Splats, min_opacity: float = 0.5) -> Mesh:
+    """The triangles that are at least `min_opacity` opaque, each with three vertices in its colour without direction.
+
+    Raises ReconError for other families, and when no triangle is opaque enough.
+    """
+    if splats.family != "triangle":
+        raise ReconError(
+            "a mesh of splats",
+            found=f"the family {splats.family!r}",
+            wanted="triangles",
+            fix="run with --set splats.primitive=triangle --set splats.triangle.solid=true",
+        )
+    solid = splats["opacity_logits"].detach().sigmoid() >= min_opacity
+    if not bool(solid.any()):
+        raise ReconError(
+            "a mesh of triangles",
+            found=f"none of {len(splats)} at least {min_opacity} opaque",
+            fix="run with --set splats.triangle.solid=true",
+        )
+    vertices = splats["vertices"].detach().float()[solid].reshape(-1, 3)
+    colors = spherical_harmonics.to_rgb(splats["sh_coeffs"].detach()[solid, 0]).clamp(0, 1)
+    faces = torch.arange(len(vertices)).reshape(-1, 3)
+    return Mesh(vertices, faces, colors=colors.repeat_interleave(3, dim=0))
+
+
+def write_mesh(path: Path, mesh: Mesh) -> None:
+    """Write a mesh with vertex colours in the format of the file's suffix, through trimesh."""
+    import trimesh
+
+    if path.suffix.lower() not in MESH_SUFFIXES:
+        raise ReconError(f"{path}: a mesh", found=f"the suffix {path.suffix!r}", wanted=", ".join(MESH_SUFFIXES))
+    colors = None
+    if mesh.colors is not None:
+        colors = np.concatenate(
+            [np.rint(mesh.colors.numpy() * 255), np.full((len(mesh.colors), 1), 255)], axis=1
+        ).astype(np.uint8)
+    # `process` would merge the corners of neighbours, which have colours of their own.
+    out = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), vertex_colors=colors, process=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        out.export(temporary, file_type=path.suffix[1:].lower())
+
+
+def as_gaussians(splats: Splats) -> Splats:
+    """Gaussians that look about alike: surfels get a thin third axis, exponentials lose their exponent.
+
+    Raises ReconError for families that no Gaussian resembles.
+    """
+    names = ("means", "quats", "log_scales", "opacity_logits", "sh_coeffs")
+    if splats.family == "gaussian":
+        return splats
+    if splats.family not in ("surfel", "exponential"):
+        raise ReconError(
+            f"splats of the family {splats.family!r} as Gaussians",
+            wanted="gaussian, surfel or exponential",
+            fix="export --format ply, or --format mesh for triangles",
+        )
+    params = {name: splats[name] for name in names}
+    if splats.family == "surfel":
+        thin = params["log_scales"].amin(1, keepdim=True) + _FLAT
+        params["log_scales"] = torch.cat([params["log_scales"], thin], dim=1)
+    return Splats("gaussian", params)
