@@ -117,7 +117,8 @@ def _read_own(path: Path, columns: dict[str, np.ndarray], family: str) -> dict[s
         fits = len(names) == np.prod(row) if -1 not in row else len(names) >= 9 and len(names) % 3 == 0
         if not fits:
             raise ReconError(f"{path}: recon_{name}", found=f"{len(names)} properties", wanted=f"those of a {family}")
-        params[name] = _stack(columns, names).reshape(-1, *row)
+        values = _stack(columns, names)
+        params[name] = values.reshape(len(values), *row)
     return params
 
 

@@ -22,7 +22,7 @@ def solid(count: int = 6) -> Splats:
     vertices = middles + 4 * (splats["vertices"] - middles)
     vertices[..., 2] = middles[..., 2]  # none crosses another, so that sorting by centres is exact
     logits = torch.full((count,), 9.0)
-    logits[0] = -2.0
+    logits[0] = -9.0
     own = {"vertices": vertices, "opacity_logits": logits, "log_sigmas": torch.full((count,), -9.0)}
     return Splats("triangle", {**splats.params, **own})
 
