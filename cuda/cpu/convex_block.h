@@ -21,7 +21,7 @@ struct BlockEvaluator<ConvexFamily<MaxPoints>, Real> {
         bool soft;
         P offset_factor[MaxPoints];                        // by pixel of a block
         alignas(64) Real block_factor[MaxPoints][kLanes];  // by block, relative to 2^top
-        alignas(64) Real factor_x[MaxPoints][kLanes], factor_y[MaxPoints][kLanes];  // the same times dx, dy of its centre
+        alignas(64) Real x[kLanes], y[kLanes];             // by block: its centre from the record's
         alignas(64) Real top[kLanes];
     };
 
@@ -51,9 +51,9 @@ struct BlockEvaluator<ConvexFamily<MaxPoints>, Real> {
             // Too small to matter anywhere in the block, and not left to become a slow denormal.
             const P below = level[k] - top, factor = select(below > negligible, exp2_unchecked(max(below, lowest)), zero);
             factor.store(s.block_factor[k]);
-            (factor * x).store(s.factor_x[k]);
-            (factor * y).store(s.factor_y[k]);
         }
+        x.store(s.x);
+        y.store(s.y);
     }
 
     using Sample = typename Family::template Sample<P>;
@@ -76,11 +76,13 @@ struct BlockEvaluator<ConvexFamily<MaxPoints>, Real> {
 
     // The factors by pixel are common to all blocks, so the sums over blocks are taken without them; and after the blocks, in a
     // loop of its own, because more sums than registers would make each block write them to memory.
-    RECON_HD void accumulate(const Real*, const Staged&, int block, const Sample& s, const P& slope, P* sums) {
+    RECON_HD void accumulate(const Real*, const Staged& staged, int block, const Sample& s, const P& slope, P* sums) {
         const P weighted = slope * s.complement;
         sums[0] = sums[0] + slope;
         sums[1] = sums[1] + weighted * s.log2_s;
         each[block] = weighted * s.inverse;
+        each_x[block] = each[block] * P(staged.x[block]);
+        each_y[block] = each[block] * P(staged.y[block]);
         visited |= 1u << block;
     }
     RECON_HD void finish(const Staged& staged, P* sums) const {
@@ -89,8 +91,8 @@ struct BlockEvaluator<ConvexFamily<MaxPoints>, Real> {
             for (uint32_t bits = visited; bits; bits &= bits - 1) {
                 const int block = __builtin_ctz(bits);
                 total = total + each[block] * P(staged.block_factor[k][block]);
-                along_x = along_x + each[block] * P(staged.factor_x[k][block]);
-                along_y = along_y + each[block] * P(staged.factor_y[k][block]);
+                along_x = along_x + each_x[block] * P(staged.block_factor[k][block]);
+                along_y = along_y + each_y[block] * P(staged.block_factor[k][block]);
             }
             const P f = staged.offset_factor[k];
             total = total * f;
@@ -102,7 +104,7 @@ struct BlockEvaluator<ConvexFamily<MaxPoints>, Real> {
 
     RECON_HD Soft() : visited(0) {}
 
-    P each[kLanes];  // of visited blocks
+    P each[kLanes], each_x[kLanes], each_y[kLanes];  // of visited blocks
     uint32_t visited;
     };
     template <class Body>

@@ -81,7 +81,6 @@ struct Batch {
     using Evaluator = BlockEvaluator<Family, Real>;
     static constexpr int kBatch = Evaluator::kBatch;
     Staged<Family, Real, Channels> primitive[kBatch];
-    typename Evaluator::Staged evaluator[kBatch];
     int32_t slot[kBatch];
     uint16_t blocks[kBatch];
 
@@ -93,7 +92,6 @@ struct Batch {
             std::memcpy(primitive[k].record, record, sizeof(primitive[k].record));
             const Real* values = a.channel_values + a.channels * id;
             for (int c = 0; c < Channels; ++c) primitive[k].channel[c] = c < a.channels ? values[c] : Real(0);
-            Evaluator::stage(record, Real(frame.x0), Real(frame.y0), evaluator[k]);
             blocks[k] = uint16_t(reachable_blocks<Family>(record, Real(frame.x0), Real(frame.y0)));
         }
     }

@@ -21,6 +21,15 @@ struct BlockGradient {
     Pack<Real> v_median, median_place, v_depth;  // Extra only
 };
 
+// A loop, because a memset of unknown small size starts slowly.
+template <class Real>
+RECON_HD void clear_slot(Real* slot, int width) {
+    for (int c = 0; c < width; ++c) {
+        slot[c] = 0;
+        __asm__ volatile("");  // or the compiler makes it that memset again
+    }
+}
+
 constexpr int kAhead = 6;  // primitives between asking for a slot's memory and writing it
 
 template <class Family, class Real, int Channels, bool Extra>
@@ -62,7 +71,7 @@ void backward_tile(const RasterArgs<Real>& a, int64_t tile) {
     const int64_t used = int64_t(tile_last);
 
     for (int64_t i = begin + used; i < end; ++i)
-        std::memset(a.moments + int64_t(a.instances[2 * i + 1]) * width, 0, size_t(width) * sizeof(Real));
+        clear_slot(a.moments + int64_t(a.instances[2 * i + 1]) * width, width);
 
     const P threshold = P(Real(Family::kThreshold)), max_alpha = P(a.alpha_max);
     P px[kBlocks], py[kBlocks];
@@ -82,11 +91,12 @@ void backward_tile(const RasterArgs<Real>& a, int64_t tile) {
             const P place = P(Real(base + k + 1));
             uint32_t bits = batch.blocks[k] & (lasts >= place).bits();
             if (!bits) {
-                std::memset(out, 0, size_t(width) * sizeof(Real));
+                clear_slot(out, width);
                 continue;
             }
             const Staged<Family, Real, Channels>& g = batch.primitive[k];
-            const auto& staged = batch.evaluator[k];
+            typename BlockEvaluator<Family, Real>::Staged staged;
+            BlockEvaluator<Family, Real>::stage(g.record, Real(frame.x0), Real(frame.y0), staged);
             BlockEvaluator<Family, Real>::choose(staged, [&](auto& way) {
                 // Sums of the family, the extra ones, and dL/dchannel; the largest weight is reduced on its own.
                 constexpr int kExtra = Family::kMoments, kFirstChannel = kExtra + (Extra ? kExtraMoments : 0);
@@ -138,7 +148,7 @@ void backward_tile(const RasterArgs<Real>& a, int64_t tile) {
                     largest.store(lanes);
                     for (const Real weight : lanes) reduced[kExtra + 2] = weight > reduced[kExtra + 2] ? weight : reduced[kExtra + 2];
                 }
-                std::memcpy(out, reduced, size_t(width) * sizeof(Real));
+                for (int c = 0; c < width; ++c) out[c] = reduced[c];
             });
         }
     }

@@ -18,7 +18,7 @@ struct BlockState {
 
 // Geometry: the median depth, and the sum of depths that vary over a footprint.
 template <class Family, class Real, int Channels, bool Geometry>
-void forward_block(const Batch<Family, Real, Channels>& batch, const uint8_t* list, int count, int block, int64_t first_place, Real alpha_max,
+void forward_block(const Batch<Family, Real, Channels>& batch, const typename BlockEvaluator<Family, Real>::Staged* staged, const uint8_t* list, int count, int block, int64_t first_place, Real alpha_max,
                    const Pack<Real>& px, const Pack<Real>& py, BlockState<Real, Channels>& state) {
     using P = Pack<Real>;
     const P zero = P(Real(0)), max_alpha = P(alpha_max), end = P(Real(kMinTransmittance));
@@ -28,7 +28,7 @@ void forward_block(const Batch<Family, Real, Channels>& batch, const uint8_t* li
         const int k = list[i];
         const Staged<Family, Real, Channels>& g = batch.primitive[k];
         auto sample = BlockEvaluator<Family, Real>::choose(
-            batch.evaluator[k], [&](auto& way) { return way.evaluate(g.record, batch.evaluator[k], block, px, py); });
+            staged[k], [&](auto& way) { return way.evaluate(g.record, staged[k], block, px, py); });
         const auto hit = sample.key >= s.threshold;
         // Where alpha costs as little as this question it is computed for all.
         if (Family::kDear && !any(hit)) continue;
@@ -77,11 +77,15 @@ void forward_tile(const RasterArgs<Real>& a, int64_t tile) {
     const uint32_t on_image = live;
     Batch<Family, Real, Channels> batch;
     constexpr int kBatch = batch.kBatch;
+    typename BlockEvaluator<Family, Real>::Staged staged[kBatch];
     uint8_t lists[kBlocks][kBatch];
     static_assert(kBatch <= 256, "a place in the batch must fit into a byte");
     for (int64_t base = begin; base < end && live; base += kBatch) {
         const int count = int(end - base < kBatch ? end - base : kBatch);
         batch.stage(a, frame, base, count);
+        for (int k = 0; k < count; ++k)
+            if (batch.blocks[k] & live)
+                BlockEvaluator<Family, Real>::stage(batch.primitive[k].record, Real(frame.x0), Real(frame.y0), staged[k]);
         int lengths[kBlocks] = {};
         for (int k = 0; k < count; ++k)
             for (uint32_t bits = batch.blocks[k] & live; bits; bits &= bits - 1) {
@@ -90,7 +94,7 @@ void forward_tile(const RasterArgs<Real>& a, int64_t tile) {
             }
         for (uint32_t bits = live; bits; bits &= bits - 1) {
             const int b = __builtin_ctz(bits);
-            forward_block<Family, Real, Channels, Geometry>(batch, lists[b], lengths[b], b, base - begin, a.alpha_max, frame.pixel_x(b),
+            forward_block<Family, Real, Channels, Geometry>(batch, staged, lists[b], lengths[b], b, base - begin, a.alpha_max, frame.pixel_x(b),
                                                             frame.pixel_y(b), state[b]);
             if (!any(state[b].threshold < infinity)) live &= ~(1u << b);
         }

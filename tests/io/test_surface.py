@@ -59,7 +59,8 @@ def test_solid_splats_look_like_their_mesh() -> None:
     assert mesh.colors is not None
     image[which] = mesh.colors.numpy()[mesh.faces.numpy()[triangles, 0]]
     error = np.abs(found.reshape(-1, 3).numpy() - image).max(-1)
-    assert (error < 0.02).mean() > 0.99, "all but pixels on an edge"
+    # Softness of 0.01 is left within half a pixel of an edge.
+    assert (error < 0.1).mean() > 0.98
     assert len(points) > 100
 
 
