@@ -12,6 +12,7 @@
 #include "cpu/kernels.h"
 #include "cpu/thread_pool.h"
 #include "recon/ellipse.h"
+#include "recon/primitive.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -224,6 +225,7 @@ NB_MODULE(_core, m) {
     m.doc() = "The performance core of recon: CPU kernels behind raw pointers. Use recon.render instead.";
     m.attr("TILE") = recon::kTile;
     m.attr("EXTRA_MOMENTS") = recon::kExtraMoments;
+    m.attr("CAMERA_SUMS") = recon::kCameraSums;
     m.attr("PROBE") = recon::kProbe;
     m.attr("FULL_PROBE") = recon::kFullProbe;
     m.attr("MAX_CHANNELS") = recon::kMaxChannels;

@@ -48,6 +48,7 @@ struct PackShape {
     using Int = typename IntegerOf<Real>::type;
     typedef Real Vector __attribute__((vector_size(kVectorBytes)));
     typedef Int IntVector __attribute__((vector_size(kVectorBytes)));
+    typedef uint32_t BitVector __attribute__((vector_size(kVectorBytes)));  // of floats: its arithmetic wraps around
 };
 
 // Lane-wise truth: all ones or all zeros, as the extensions' comparisons give it.
@@ -252,7 +253,7 @@ RECON_HD Pack<float> exp2_unchecked(Pack<float> x) {
         p = p * f + 2.4022242e-1f;
         p = p * f + 6.93147e-1f;
         p = p * f + 1.0f;
-        r.v[i_] = (P::Vector)((P::IntVector)p + ((P::IntVector)shifted << 23));
+        r.v[i_] = (P::Vector)((P::BitVector)p + ((P::BitVector)shifted << 23));
     }
     return r;
 }
@@ -276,8 +277,9 @@ RECON_HD Pack<float> log2(Pack<float> x) {
     constexpr int kParts = P::kParts;
     P r;
     RECON_EACH {
-        const P::IntVector bits = (P::IntVector)x.v[i_], exponent = (bits - 0x3f2aaaab) >> 23;
-        const P::Vector t = (P::Vector)(bits - (exponent << 23)) - 1.0f;
+        const P::BitVector bits = (P::BitVector)x.v[i_];
+        const P::IntVector exponent = (P::IntVector)(bits - 0x3f2aaaabu) >> 23;
+        const P::Vector t = (P::Vector)(bits - ((P::BitVector)exponent << 23)) - 1.0f;
         P::Vector p = t * 2.46199923e-1f + -2.79993745e-1f;
         p = p * t + 2.85692405e-1f;
         p = p * t + -3.58389373e-1f;

@@ -61,10 +61,25 @@ def _gpu() -> Iterator[Line]:
 
         cuda = torch.cuda.is_available()
         yield (OK, "torch CUDA", str(torch.version.cuda)) if cuda else (ABSENT, "torch CUDA", "torch sees no GPU")
+    yield _cuda_half()
     nvcc = _output(["nvcc", "--version"])
     yield (OK, "nvcc", nvcc.splitlines()[-1]) if nvcc else (ABSENT, "nvcc", "not on the PATH")
     compiler = shutil.which(os.environ.get("CXX", "c++"))
     yield (OK, "C++ compiler", compiler) if compiler else (ABSENT, "C++ compiler", "none; needed only to build recon")
+
+
+def _cuda_half() -> Line:
+    """Built or not; the module needs no driver to be loaded."""
+    try:
+        from recon.errors import ReconError
+        from recon.render.gpu import module
+    except Exception as error:  # the core itself is broken, which has a line of its own
+        return ABSENT, "recon._cuda", f"{error}"
+    try:
+        loaded = module()
+    except ReconError:
+        return ABSENT, "recon._cuda", "not built; with nvcc: pip install . --config-settings=cmake.define.RECON_CUDA=ON"
+    return OK, "recon._cuda", f"built for {loaded.ARCHITECTURES}"
 
 
 def _extras() -> Iterator[Line]:

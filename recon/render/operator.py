@@ -130,11 +130,15 @@ def _(
     def ints(*shape: Any) -> Tensor:
         return sh_coeffs.new_empty(shape, dtype=torch.int32)
 
+    if sh_coeffs.device.type == "cuda":  # see recon/render/gpu.py for what takes the place of the CPU's lists
+        lists = [sh_coeffs.new_empty(count, dtype=torch.uint8), ints(tiles_x * tiles_y, 2), ints(instances)]
+    else:
+        lists = [ints(count + 1), ints(tiles_x * tiles_y + 1), ints(instances, 2)]
     return (
         sh_coeffs.new_empty(channels, height, width), sh_coeffs.new_empty(height, width), sh_coeffs.new_empty(median),
         ints(count), sh_coeffs.new_empty(count, native_family(family)[1].record_width),
-        sh_coeffs.new_empty(count, channels), ints(count + 1), ints(tiles_x * tiles_y + 1), ints(instances, 2),
-        ints(height, width), ints(*median), sh_coeffs.new_empty(height, width),
+        sh_coeffs.new_empty(count, channels), *lists, ints(height, width), ints(*median),
+        sh_coeffs.new_empty(height, width),
     )  # fmt: skip
 
 

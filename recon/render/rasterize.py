@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recon.geometry import spherical_harmonics
+from recon.render import gpu  # noqa: F401  registers the operators for CUDA tensors
 from recon.render.families import FAMILIES, RenderFamily
 from recon.render.library import core
 from recon.render.operator import rasterize_op

@@ -1,0 +1,22 @@
+// The GPU driver's entry points, one table per family. A stream is a cudaStream_t; nothing here waits for the device.
+#pragma once
+
+#include "gpu/args.h"
+
+namespace recon::gpu {
+
+struct FamilyKernels {
+    const char* name;
+    void (*project_forward)(const ProjectArgs<float>&, void* stream);
+    void (*project_backward)(const ProjectArgs<float>&, const ProjectBackwardArgs<float>&, const uint8_t* seen, double* camera_total, void* stream);
+    void (*bin_count)(const GpuBinArgs&, void* stream);
+    void (*bin_fill)(const GpuBinArgs&, void* stream);
+    void (*rasterize_forward)(const GpuRasterArgs&, void* stream);
+    void (*rasterize_backward)(const GpuRasterArgs&, void* stream);
+};
+
+// In the order of families.h, ended by null.
+const FamilyKernels* const* families();
+size_t bin_scratch_bytes(int64_t count, int64_t capacity, int tiles);
+
+}  // namespace recon::gpu

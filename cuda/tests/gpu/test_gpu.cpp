@@ -1,0 +1,212 @@
+// Every GPU kernel, run by the emulator, against the CPU driver: all families, all outputs, all gradients. The two read the
+// same headers, so this is about what differs: lists of instances, culling by warps, sums over warps, capacities.
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "../check.h"
+#include "../random_scene.h"
+#include "cpu/thread_pool.h"
+#include "gpu/bin.h"
+#include "gpu/project.h"
+#include "gpu/raster.h"
+#include "recon/families.h"
+
+using namespace recon;
+
+namespace {
+
+struct Case {
+    int64_t count;
+    int width, height, features;
+    bool depth, normal, extra;
+    int64_t capacity;  // 0: as many as there are
+};
+
+// Largest difference over the largest magnitude. Both round differently in exp2 and log2.
+void compare(const char* what, const std::vector<float>& found, const std::vector<float>& wanted, double tolerance) {
+    double largest = 1e-6, worst = 0;
+    for (float x : wanted) largest = std::fmax(largest, std::fabs(x));
+    for (size_t i = 0; i < found.size(); ++i) worst = std::fmax(worst, std::fabs(double(found[i]) - double(wanted[i])));
+    check::near(what, int(found.size()), worst / largest, 0, tolerance);
+    if (!(worst / largest <= tolerance)) std::printf("  largest %g\n", largest);
+}
+
+struct Frame {
+    std::vector<float> image, transmittance, median, v_sh, v_features, v_camera, v_probe;
+    std::vector<int32_t> last, place, radii;
+    std::vector<std::vector<float>> v_parameters;
+    int64_t instances = 0;
+};
+
+struct Inputs {
+    std::vector<std::vector<float>> parameters;
+    std::vector<float> sh, extra, background, v_image, v_alpha, v_median;
+    float w[16] = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 0, 0, 0, 1};
+    float K[9];
+    ProjectArgs<float> p;
+
+    Inputs(const Case& c, const FamilyKernels<float>& info, int points, unsigned seed) {
+        std::mt19937 random(seed);
+        std::normal_distribution<float> normal;
+        const auto fill = [&](size_t n, float scale) {
+            std::vector<float> v(n);
+            for (float& x : v) x = scale * normal(random);
+            return v;
+        };
+        const size_t n = size_t(c.count), pixels = size_t(c.width) * size_t(c.height);
+        parameters = parameters_of(info, n, points, random);
+        sh = fill(n * 48, 0.25f), extra = fill(n * size_t(c.features), 1);
+        const float k[9] = {float(c.width), 0, c.width * 0.45f, 0, float(c.width), c.height * 0.55f, 0, 0, 1};
+        std::copy(k, k + 9, K);
+        p.count = c.count, p.width = c.width, p.height = c.height, p.points = points, p.sh_degree = 3, p.sh_coefficients = 16;
+        p.features = c.features, p.depth = c.depth, p.normal = c.normal;
+        p.near_plane = 0.01f, p.far_plane = 1e10f, p.eps2d = 0.3f;
+        for (size_t i = 0; i < parameters.size(); ++i) p.parameters[i] = parameters[i].data();
+        p.sh_coeffs = sh.data(), p.feature_values = extra.data(), p.world_to_camera = w, p.K = K;
+        const size_t channels = size_t(p.channels());
+        background = fill(channels, 0.5f), v_image = fill(channels * pixels, 1), v_alpha = fill(pixels, 1), v_median = fill(pixels, 1);
+    }
+
+    RasterArgs<float> raster(Frame& f, bool extra_sums) {
+        RasterArgs<float> r;
+        r.width = p.width, r.height = p.height;
+        r.tiles_x = (p.width + kTile - 1) / kTile, r.tiles_y = (p.height + kTile - 1) / kTile;
+        r.channels = p.channels(), r.depth = p.depth, r.extra = extra_sums, r.alpha_max = 0.999f;
+        const size_t pixels = size_t(p.width) * size_t(p.height);
+        f.image.resize(size_t(r.channels) * pixels), f.transmittance.resize(pixels), f.last.resize(pixels);
+        if (extra_sums) f.median.resize(pixels), f.place.resize(pixels);
+        r.background = background.data(), r.image = f.image.data(), r.transmittance = f.transmittance.data(), r.last = f.last.data();
+        r.median_depth = extra_sums ? f.median.data() : nullptr, r.median_place = extra_sums ? f.place.data() : nullptr;
+        r.v_image = v_image.data(), r.v_alpha = v_alpha.data(), r.v_median_depth = extra_sums ? v_median.data() : nullptr;
+        return r;
+    }
+
+    ProjectBackwardArgs<float> gradients(Frame& f, bool extra_sums) {
+        const size_t n = size_t(p.count);
+        ProjectBackwardArgs<float> b;
+        b.extra = extra_sums, b.probe = extra_sums ? kFullProbe : kProbe;
+        for (const auto& parameter : parameters) f.v_parameters.emplace_back(parameter.size(), 7.0f);
+        for (size_t i = 0; i < parameters.size(); ++i) b.v_parameters[i] = f.v_parameters[i].data();
+        f.v_sh.assign(n * 48, 7.0f), f.v_features.assign(n * size_t(p.features), 7.0f), f.v_camera.assign(16, 7.0f);
+        f.v_probe.assign(n * size_t(b.probe), 7.0f);
+        b.v_sh_coeffs = f.v_sh.data(), b.v_feature_values = f.v_features.data(), b.v_world_to_camera = f.v_camera.data();
+        b.v_probe = f.v_probe.data();
+        return b;
+    }
+};
+
+Frame on_cpu(const Case& c, Inputs& in, const FamilyKernels<float>& kernels) {
+    Frame f;
+    ProjectArgs<float> p = in.p;
+    const size_t n = size_t(c.count), channels = size_t(p.channels());
+    std::vector<float> records(n * size_t(kernels.record_width)), values(n * channels), boxes(4 * n);
+    f.radii.resize(n);
+    p.records = records.data(), p.channel_values = values.data(), p.boxes = boxes.data(), p.radii = f.radii.data();
+    kernels.project_forward(p);
+    RasterArgs<float> r = in.raster(f, c.extra);
+    BinArgs<float> b;
+    b.count = c.count, b.width = c.width, b.height = c.height, b.tiles_x = r.tiles_x, b.tiles_y = r.tiles_y;
+    const size_t tiles = size_t(b.tiles_x) * size_t(b.tiles_y);
+    std::vector<int32_t> order(n), slots(n + 1), offsets(tiles + 1), histogram(kBinChunks * tiles);
+    b.records = records.data(), b.boxes = boxes.data(), b.order = order.data(), b.slot_offsets = slots.data();
+    b.tile_offsets = offsets.data(), b.histogram = histogram.data();
+    const int64_t visible = kernels.bin_count(b, &f.instances);
+    std::vector<int32_t> instances(2 * size_t(f.instances));
+    b.instances = instances.data();
+    kernels.bin_fill(b, visible);
+    r.records = records.data(), r.channel_values = values.data(), r.tile_offsets = offsets.data(), r.instances = instances.data();
+    kernels.rasterize_forward(r);
+    std::vector<float> moments(size_t(f.instances) * (size_t(kernels.moment_width) + kExtraMoments + channels));
+    r.moments = moments.data();
+    kernels.rasterize_backward(r);
+    ProjectBackwardArgs<float> g = in.gradients(f, c.extra);
+    g.slot_offsets = slots.data(), g.moments = moments.data();
+    std::vector<float> partial(size_t(camera_partial_size(c.count)));
+    kernels.project_backward(p, g, partial.data());
+    return f;
+}
+
+template <class Family>
+Frame on_gpu(const Case& c, Inputs& in) {
+    Frame f;
+    ProjectArgs<float> p = in.p;
+    const size_t n = size_t(c.count), channels = size_t(p.channels());
+    std::vector<float> records(n * Family::kRecord), values(n * channels), boxes(4 * n);
+    f.radii.resize(n);
+    p.records = records.data(), p.channel_values = values.data(), p.boxes = boxes.data(), p.radii = f.radii.data();
+    gpu::project_forward<Family>(p, nullptr);
+    GpuRasterArgs r;
+    r.raster = in.raster(f, c.extra), r.count = c.count;
+    const size_t tiles = size_t(r.raster.tiles_x) * size_t(r.raster.tiles_y);
+    GpuBinArgs b;
+    b.count = c.count, b.width = c.width, b.height = c.height, b.tiles_x = r.raster.tiles_x, b.tiles_y = r.raster.tiles_y;
+    std::vector<uint32_t> depth_keys(2 * n), tile_keys;
+    std::vector<int32_t> order(2 * n), touched(n), instances, ranges(2 * tiles, 7);
+    std::vector<int64_t> offsets(n);
+    std::vector<uint8_t> seen(n), scratch(64);
+    b.records = records.data(), b.boxes = boxes.data(), b.depth_keys = depth_keys.data(), b.order = order.data();
+    b.tiles_touched = touched.data(), b.offsets = offsets.data(), b.tile_ranges = ranges.data(), b.seen = seen.data();
+    b.scratch = scratch.data(), b.scratch_bytes = scratch.size();
+    check::is_true("scratch is enough", 0, gpu::bin_scratch_bytes(b) <= scratch.size());
+    gpu::bin_count<Family>(b, nullptr);
+    f.instances = n ? offsets.back() : 0;
+    b.capacity = c.capacity ? c.capacity : f.instances;
+    tile_keys.resize(2 * size_t(b.capacity)), instances.resize(2 * size_t(b.capacity));
+    b.tile_keys = tile_keys.data(), b.instances = instances.data();
+    gpu::bin_fill<Family>(b, nullptr);
+    r.instances = instances.data() + b.capacity, r.tile_ranges = ranges.data();
+    r.raster.records = records.data(), r.raster.channel_values = values.data();
+    gpu::rasterize_forward<Family>(r, nullptr);
+    std::vector<float> moments(n * (Family::kMoments + kExtraMoments + channels), 7.0f);
+    r.raster.moments = moments.data();
+    gpu::rasterize_backward<Family>(r, nullptr);
+    ProjectBackwardArgs<float> g = in.gradients(f, c.extra);
+    g.moments = moments.data();
+    double camera_total[kCameraSums];
+    gpu::project_backward<Family>(p, g, seen.data(), camera_total, nullptr);
+    return f;
+}
+
+template <class Family>
+void test_family(int index) {
+    set_simd_level(0);
+    const FamilyKernels<float>& info = *kernels_f32().families[index];
+    const int points = Family::width(0) > 9 ? Family::width(0) / 3 : 0;
+    const Case cases[] = {
+        {60, 37, 29, 0, false, false, false, 0},   {60, 37, 29, 2, true, true, true, 0},   {90, 40, 33, 9, true, false, false, 0},
+        {50, 33, 20, 25, true, true, true, 0},     {1, 1, 1, 0, false, false, false, 0},   {0, 20, 20, 1, true, true, true, 0},
+        {60, 37, 29, 0, false, false, false, 5000},
+    };
+    for (const Case& c : cases) {
+        // A family whose depth varies needs the extra sums for the depth's gradient, as the operator knows.
+        Case mine = c;
+        mine.extra = c.extra || (Family::kPixelDepth && c.depth);
+        Inputs in(mine, info, points, 11);
+        const Frame found = on_gpu<Family>(mine, in), wanted = on_cpu(mine, in, info);
+        check::is_true("as many instances", index, found.instances == wanted.instances);
+        check::is_true("radii", index, found.radii == wanted.radii);
+        compare(Family::kName, found.image, wanted.image, 2e-4);
+        compare("transmittance", found.transmittance, wanted.transmittance, 2e-4);
+        compare("median depth", found.median, wanted.median, 2e-4);
+        for (size_t k = 0; k < found.v_parameters.size(); ++k) compare("v_parameters", found.v_parameters[k], wanted.v_parameters[k], 5e-3);
+        compare("v_sh", found.v_sh, wanted.v_sh, 1e-3);
+        compare("v_features", found.v_features, wanted.v_features, 1e-3);
+        compare("v_camera", found.v_camera, wanted.v_camera, 5e-3);
+        compare("v_probe", found.v_probe, wanted.v_probe, 5e-3);
+    }
+    // Too small a buffer loses instances, says how many there are, and touches nothing beyond it.
+    const Case small = {60, 37, 29, 0, false, false, false, 20};
+    Inputs in(small, info, points, 11);
+    const Frame found = on_gpu<Family>(small, in);
+    check::is_true("the true number is known", index, found.instances > 20);
+}
+
+}  // namespace
+
+int main() {
+    int index = 0;
+#define RECON_TEST(name, type) test_family<type>(index++);
+    RECON_FAMILIES(RECON_TEST)
+    return check::summary();
+}
