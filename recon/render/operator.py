@@ -137,7 +137,7 @@ def _(
     return (
         sh_coeffs.new_empty(channels, height, width), sh_coeffs.new_empty(height, width), sh_coeffs.new_empty(median),
         ints(count), sh_coeffs.new_empty(count, native_family(family)[1].record_width),
-        sh_coeffs.new_empty(count, channels), *lists, ints(height, width), ints(*median),
+        sh_coeffs.new_empty(count, channels), lists[0], lists[1], lists[2], ints(height, width), ints(*median),
         sh_coeffs.new_empty(height, width),
     )  # fmt: skip
 
