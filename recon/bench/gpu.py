@@ -129,7 +129,7 @@ def against_gsplat(count: int, repeats: int) -> dict[str, Any]:
 
     with torch.no_grad():
         error = (rasterize(params, camera, K, WIDTH, HEIGHT).color - draw()).abs()
-    # gsplat bounds footprints at 3.33 deviations, and both stop at an alpha of 1/255: a few pixels differ by about that.
+    # gsplat bounds footprints at 3.33 deviations; both stop at an alpha of 1/255: a few pixels differ by about that.
     share = float((error.amax(-1) > 0.02).float().mean())
     if share > 0.01:
         raise ReconError(

@@ -31,6 +31,8 @@ class Options:
 
     scene: Annotated[Path, tyro.conf.Positional]
     """Scene file, such as configs/examples/demo.yaml."""
+    step: int = 4
+    """Compare every so many columns and rows: rays on the CPU are slow."""
     images: Path | None = None
     """Folder for pictures: photo, splats and mesh side by side."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -60,9 +62,9 @@ def main(options: Options) -> None:
                 splats = rasterize(
                     scene.splats.params, view.world_to_camera.float(), camera.K.float(), camera.width, camera.height,
                     family="triangle", sh_degree=0, background=torch.zeros(3),
-                ).color.clamp(0, 1)  # fmt: skip
-            cast = torch.from_numpy(cast_rays(mesh, view))
-            photo = torch.from_numpy(load_image(view).rgb)
+                ).color.clamp(0, 1)[:: options.step, :: options.step]  # fmt: skip
+            cast = torch.from_numpy(cast_rays(mesh, view, options.step))
+            photo = torch.from_numpy(load_image(view).rgb)[:: options.step, :: options.step]
             rows.append([view.name, psnr(splats, cast), psnr(splats, photo), psnr(cast, photo)])
             if options.images is not None:
                 options.images.mkdir(parents=True, exist_ok=True)
@@ -74,10 +76,10 @@ def main(options: Options) -> None:
         )
 
 
-def cast_rays(mesh: Any, view: View) -> np.ndarray:
-    """Colours [H, W, 3] of the first face that each pixel's ray meets, over black. `mesh` is a trimesh.Trimesh."""
+def cast_rays(mesh: Any, view: View, step: int) -> np.ndarray:
+    """Colours [H / step, W / step, 3] of the first face that each ray meets, over black. `mesh`: a trimesh.Trimesh."""
     camera = view.camera
-    pixels = pixel_grid(camera.width, camera.height, torch.float64)
+    pixels = pixel_grid(camera.width, camera.height, torch.float64)[::step, ::step]
     focal, middle = camera.K.diagonal()[:2], camera.K[:2, 2]
     rays = torch.cat([(pixels - middle) / focal, torch.ones_like(pixels[..., :1])], dim=-1).reshape(-1, 3)
     world_from_camera = rigid.inverse(view.world_to_camera)
@@ -89,4 +91,4 @@ def cast_rays(mesh: Any, view: View) -> np.ndarray:
         batch = slice(start, start + 20_000)
         faces, hits = mesh.ray.intersects_id(origins[batch], directions[batch], multiple_hits=False)
         image[start + hits] = colors[mesh.faces[faces, 0]]
-    return image.reshape(camera.height, camera.width, 3)
+    return image.reshape(*pixels.shape[:2], 3)
