@@ -79,7 +79,9 @@ def test_a_killed_publisher_never_tears_the_scene(tmp_path: Path) -> None:
         assert seen >= number
         advanced += seen > number
         number = seen + 1
+        begin = time.perf_counter()
         _publish(tmp_path, number)  # the retry
+        span = max(span, 3 * (time.perf_counter() - begin))  # the machine may be slower by now
         assert _check_whole(tmp_path) == number
         assert not list(tmp_path.glob("stages/.tmp-*"))
     # The kills hit: some before the first publication was through, some in the middle of writing, some after.
