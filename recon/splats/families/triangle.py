@@ -33,7 +33,8 @@ class TriangleConfig(AppearanceConfig):
     sigma: Annotated[float, Field(gt=0.01)] = 1.16
     """Softness of the first triangles; near 0 they are solid."""
     solid: bool = False
-    """Make the triangles opaque and hard towards the end, so that they can be exported as a mesh."""
+    """Make the triangles opaque and hard towards the end, so that they can be exported as a mesh. There is no opacity
+    decay then."""
     solid_from: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the iterations after which `solid` takes effect."""
 

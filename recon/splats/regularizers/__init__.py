@@ -18,10 +18,10 @@ def make_regularizers(config: SplatsConfig) -> list[Regularizer]:
     found: list[Regularizer] = []
     if config.dropout.rate > 0:
         found.append(Dropout(config.dropout))
-    if config.opacity_decay.remaining < 1:
-        found.append(OpacityDecay(config.opacity_decay, config.iterations))
     if config.primitive == "triangle" and config.triangle.solid:
         found.append(SolidTriangles(config.triangle.solid_from))
+    elif config.opacity_decay.remaining < 1:  # which pulls the other way than making triangles opaque
+        found.append(OpacityDecay(config.opacity_decay, config.iterations))
     return found
 
 

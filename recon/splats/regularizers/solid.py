@@ -12,6 +12,7 @@ from recon.splats.state import TrainState
 
 _SOFTEST, _HARDEST = 2.0, 1e-3  # largest exp(log_sigma) at the start and at the end
 _LOGITS = (-4.0, 8.0)  # smallest opacity logit at the start and at the end
+_WANTED = 0.25  # opacity of triangles that the photos ask for
 _DECISION = 0.4  # share of the phase after which what is fainter than a half goes
 
 
@@ -34,7 +35,7 @@ class SolidTriangles:
             return
         phase = (progress - self.start) / (1 - self.start)
         if phase >= _DECISION:
-            keep = state.family.opacities(state.params) >= 0.5
+            keep = state.family.opacities(state.params) >= _WANTED
             if bool(keep.any()) and not bool(keep.all()):
                 state.keep(keep)
         # Everything is at its end a little before the run is.
