@@ -187,36 +187,52 @@ void bind(nb::module_& m, const recon::Kernels<Real>& (*kernels)()) {
         },
         "family"_a, "args"_a, nb::kw_only(), "v_image"_a, "v_alpha"_a, "v_median_depth"_a, "extra"_a, "moments"_a);
 
+    nb::class_<ImageLossArgs<Real>>(m, "ImageLossArgs")
+        .def(
+            "__init__",
+            [](ImageLossArgs<Real>* self, int channels, int height, int width, Real ssim_weight, Pointer image, Pointer target,
+               Pointer weight, Pointer v_image, Pointer scratch, Pointer rows) {
+                new (self) ImageLossArgs<Real>();
+                self->channels = channels, self->height = height, self->width = width, self->ssim_weight = ssim_weight;
+                self->image = at<Real>(image), self->target = at<Real>(target), self->weight = at<Real>(weight);
+                self->v_image = at<Real>(v_image), self->scratch = at<Real>(scratch), self->rows = at<Real>(rows);
+            },
+            nb::kw_only(), "channels"_a, "height"_a, "width"_a, "ssim_weight"_a, "image"_a, "target"_a, "weight"_a, "v_image"_a,
+            "scratch"_a, "rows"_a);
+
     m.def(
         "image_loss",
-        [kernels](int channels, int height, int width, Real ssim_weight, Pointer image, Pointer target, Pointer weight,
-                  Pointer v_image, Pointer scratch, Pointer rows) {
+        [kernels](const ImageLossArgs<Real>& args) {
             nb::gil_scoped_release unlocked;
-            ImageLossArgs<Real> a;
-            a.channels = channels, a.height = height, a.width = width, a.ssim_weight = ssim_weight;
-            a.image = at<Real>(image), a.target = at<Real>(target), a.weight = at<Real>(weight);
-            a.v_image = at<Real>(v_image), a.scratch = at<Real>(scratch), a.rows = at<Real>(rows);
             double out[3];
-            kernels().image_loss(a, out);
+            kernels().image_loss(args, out);
             return std::make_tuple(out[0], out[1], out[2]);
         },
-        nb::kw_only(), "channels"_a, "height"_a, "width"_a, "ssim_weight"_a, "image"_a, "target"_a, "weight"_a, "v_image"_a,
-        "scratch"_a, "rows"_a, "Loss, weighted mean |a - b|, weighted mean SSIM.");
+        "args"_a, "Loss, weighted mean |a - b|, weighted mean SSIM.");
+
+    nb::class_<AdamArgs<Real>>(m, "AdamArgs")
+        .def(
+            "__init__",
+            [](AdamArgs<Real>* self, int64_t rows, int64_t columns, int64_t head, Real learning_rate, Real head_rate, Real beta1,
+               Real beta2, Real epsilon, Real correction1, Real correction2, Pointer parameter, Pointer gradient, Pointer exp_avg,
+               Pointer exp_avg_sq, Pointer visible) {
+                new (self) AdamArgs<Real>();
+                self->rows = rows, self->columns = columns, self->head = head;
+                self->learning_rate = learning_rate, self->head_rate = head_rate, self->beta1 = beta1, self->beta2 = beta2;
+                self->epsilon = epsilon, self->correction1 = correction1, self->correction2 = correction2;
+                self->parameter = at<Real>(parameter), self->gradient = at<Real>(gradient), self->exp_avg = at<Real>(exp_avg);
+                self->exp_avg_sq = at<Real>(exp_avg_sq), self->visible = at<uint8_t>(visible);
+            },
+            nb::kw_only(), "rows"_a, "columns"_a, "head"_a, "learning_rate"_a, "head_rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
+            "correction1"_a, "correction2"_a, "parameter"_a, "gradient"_a, "exp_avg"_a, "exp_avg_sq"_a, "visible"_a);
 
     m.def(
         "adam",
-        [kernels](int64_t rows, int64_t columns, Real learning_rate, Real beta1, Real beta2, Real epsilon, Real correction1,
-                  Real correction2, Pointer parameter, Pointer gradient, Pointer exp_avg, Pointer exp_avg_sq, Pointer visible) {
+        [kernels](const AdamArgs<Real>& args) {
             nb::gil_scoped_release unlocked;
-            AdamArgs<Real> a;
-            a.rows = rows, a.columns = columns, a.learning_rate = learning_rate, a.beta1 = beta1, a.beta2 = beta2;
-            a.epsilon = epsilon, a.correction1 = correction1, a.correction2 = correction2;
-            a.parameter = at<Real>(parameter), a.gradient = at<Real>(gradient), a.exp_avg = at<Real>(exp_avg);
-            a.exp_avg_sq = at<Real>(exp_avg_sq), a.visible = at<uint8_t>(visible);
-            kernels().adam(a);
+            kernels().adam(args);
         },
-        nb::kw_only(), "rows"_a, "columns"_a, "learning_rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "correction1"_a,
-        "correction2"_a, "parameter"_a, "gradient"_a, "exp_avg"_a, "exp_avg_sq"_a, "visible"_a);
+        "args"_a);
 }
 
 }  // namespace

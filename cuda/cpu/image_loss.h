@@ -8,17 +8,14 @@
 
 #include "cpu/simd.h"
 #include "cpu/thread_pool.h"
-#include "recon/raster_args.h"
+#include "recon/ssim.h"
+#include "recon/training_args.h"
 
 namespace recon {
 inline namespace RECON_ISA {
 
-constexpr int kRadius = 5;
+constexpr int kRadius = kSsimRadius;
 constexpr int kBandRows = 16;
-constexpr double kSsimC1 = 0.01 * 0.01, kSsimC2 = 0.03 * 0.03;
-// exp(-i^2 / (2 * 1.5^2)), normalised over i = -5..5; entry i is tap |i|.
-constexpr double kSsimTaps[kRadius + 1] = {0.26601172486179436, 0.2130055377112537, 0.10936068950970002,
-                                           0.03600077212843083, 0.007598758135239185, 0.00102838008447911};
 
 // A plane of rows padded with zeros on both sides, wide enough for whole packs.
 template <class Real>
@@ -38,9 +35,9 @@ template <class Real>
 RECON_HD void filter_row(const Real* in, Real* out, int width) {
     using P = Pack<Real>;
     for (int x = 0; x < width; x += kLanes) {
-        P sum = P(Real(kSsimTaps[0])) * P::load(in + x);
+        P sum = P(Real(ssim_tap(0))) * P::load(in + x);
         for (int i = 1; i <= kRadius; ++i)
-            sum = sum + P(Real(kSsimTaps[i])) * (P::load(in + x - i) + P::load(in + x + i));
+            sum = sum + P(Real(ssim_tap(i))) * (P::load(in + x - i) + P::load(in + x + i));
         sum.store(out + x);
     }
 }
@@ -49,9 +46,9 @@ RECON_HD void filter_row(const Real* in, Real* out, int width) {
 template <class Real>
 RECON_HD Pack<Real> filter_column(const PaddedRows<Real>& rows, int r, int x) {
     using P = Pack<Real>;
-    P sum = P(Real(kSsimTaps[0])) * P::load(rows.row(r) + x);
+    P sum = P(Real(ssim_tap(0))) * P::load(rows.row(r) + x);
     for (int i = 1; i <= kRadius; ++i)
-        sum = sum + P(Real(kSsimTaps[i])) * (P::load(rows.row(r - i) + x) + P::load(rows.row(r + i) + x));
+        sum = sum + P(Real(ssim_tap(i))) * (P::load(rows.row(r - i) + x) + P::load(rows.row(r + i) + x));
     return sum;
 }
 
@@ -97,7 +94,7 @@ void loss_band(const ImageLossArgs<Real>& a, int channel, int y0, Real* memory) 
         }
         for (int m = 0; m < 5; ++m) filter_row(lines + m * stride, filtered[m].row(r), width);
     }
-    const P c1 = P(Real(kSsimC1)), c2 = P(Real(kSsimC2)), two = P(Real(2)), zero = P(Real(0)), one = P(Real(1));
+    const P zero = P(Real(0));
     for (int r = 0; r < rows; ++r) {
         const int y = y0 + r;
         P sum_weight = zero, sum_l1 = zero, sum_ssim = zero;
@@ -107,23 +104,16 @@ void loss_band(const ImageLossArgs<Real>& a, int channel, int y0, Real* memory) 
             for (int l = 0; l < kLanes; ++l) exists[l] = x + l < width ? Real(1) : Real(0);
             const P weight = a.weight ? load_columns(a.weight + int64_t(y) * width, x, width) : P::load(exists);
             const P mu = filter_column(filtered[0], r + kRadius, x), mv = filter_column(filtered[1], r + kRadius, x);
-            const P uu = filter_column(filtered[2], r + kRadius, x) - mu * mu;
-            const P vv = filter_column(filtered[3], r + kRadius, x) - mv * mv;
-            const P uv = filter_column(filtered[4], r + kRadius, x) - mu * mv;
-            const P n1 = two * mu * mv + c1, n2 = two * uv + c2, d1 = mu * mu + mv * mv + c1, d2 = uu + vv + c2;
-            const P inv1 = one / d1, inv2 = one / d2;
-            const P ssim = n1 * n2 * inv1 * inv2;
+            const Ssim<P> ssim = ssim_of(mu, mv, filter_column(filtered[2], r + kRadius, x), filter_column(filtered[3], r + kRadius, x),
+                                         filter_column(filtered[4], r + kRadius, x));
             sum_weight = sum_weight + weight;
             sum_l1 = sum_l1 + weight * abs(u - v);
-            sum_ssim = sum_ssim + weight * ssim;
+            sum_ssim = sum_ssim + weight * ssim.value;
             if (!a.v_image) continue;
-            // Partial derivatives by the filtered maps E[u], E[uu], E[uv] (variances hold E[u] too).
-            const P by_uu = -(ssim * inv2), by_uv = two * n1 * inv1 * inv2;
-            const P by_mu = two * mv * n2 * inv1 * inv2 - two * mu * ssim * inv1 - two * mu * by_uu - mv * by_uv;
             const int64_t offset = (int64_t(channel) * height + y) * width, maps = int64_t(a.channels) * plane;
-            store_columns(weight * by_mu, a.scratch + offset, x, width);
-            store_columns(weight * by_uu, a.scratch + maps + offset, x, width);
-            store_columns(weight * by_uv, a.scratch + 2 * maps + offset, x, width);
+            store_columns(weight * ssim.by_u, a.scratch + offset, x, width);
+            store_columns(weight * ssim.by_uu, a.scratch + maps + offset, x, width);
+            store_columns(weight * ssim.by_uv, a.scratch + 2 * maps + offset, x, width);
         }
         Real* out = a.rows + (int64_t(channel) * height + y) * 3;
         const P sums[3] = {sum_weight, sum_l1, sum_ssim};
@@ -131,7 +121,7 @@ void loss_band(const ImageLossArgs<Real>& a, int channel, int y0, Real* memory) 
     }
 }
 
-// v_image = scale_l1 weight sign(u - v) + scale_ssim (G by_mu + 2 u G by_uu + v G by_uv), G the filter.
+// v_image = scale_l1 weight sign(u - v) + scale_ssim (G by_u + 2 u G by_uu + v G by_uv), G the filter.
 template <class Real>
 void gradient_band(const ImageLossArgs<Real>& a, int channel, int y0, Real scale_l1, Real scale_ssim, Real* memory) {
     using P = Pack<Real>;

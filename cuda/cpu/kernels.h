@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "recon/raster_args.h"
+#include "recon/training_args.h"
 
 namespace recon {
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gpu/args.h"
+#include "recon/training_args.h"
 
 namespace recon::gpu {
 
@@ -18,5 +19,9 @@ struct FamilyKernels {
 // In the order of families.h, ended by null.
 const FamilyKernels* const* families();
 size_t bin_scratch_bytes(int64_t count, int64_t capacity, int tiles);
+
+void run_adam(const AdamArgs<float>&, void* stream);
+// total: 3 numbers of scratch.   out: loss, weighted mean |a - b|, weighted mean SSIM, on the device.
+void run_image_loss(const ImageLossArgs<float>&, double* total, float* out, void* stream);
 
 }  // namespace recon::gpu

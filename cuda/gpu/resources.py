@@ -1,4 +1,4 @@
-"""Registers and spills of the rasteriser's GPU kernels against the recorded table.
+"""Registers and spills of the GPU kernels against the recorded table.
 
     python cuda/gpu/resources.py check    # compiles for sm_90 and compares with resources.json
     python cuda/gpu/resources.py record   # writes resources.json anew, after a change that is meant
@@ -26,23 +26,29 @@ def families() -> list[str]:
     return [match.group(1) for line in lines if (match := re.match(r"    X\((\w+),", line))]
 
 
-def compile_family(family: str) -> dict[str, dict[str, int]]:
-    """Registers and spilled bytes of every rasteriser kernel of a family."""
+def compile_part(part: str) -> dict[str, dict[str, int]]:
+    """Registers and spilled bytes of the kernels of a family, or of "training"."""
+    source = "training.cu" if part == "training" else "family.cu"
     command = [
-        "nvcc", "-std=c++17", "-arch=sm_90", "-O3", f"-DRECON_FAMILY={family}", f"-I{HERE.parent}",
-        f"-I{HERE.parent / 'include'}", "-Xptxas", "-v", "-c", str(HERE / "family.cu"), "-o", "/dev/null",
+        "nvcc", "-std=c++17", "-arch=sm_90", "-O3", f"-DRECON_FAMILY={part}", f"-I{HERE.parent}",
+        f"-I{HERE.parent / 'include'}", "-Xptxas", "-v", "-c", str(HERE / source), "-o", "/dev/null",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{family}: nvcc failed\n{done.stderr}")
+        sys.exit(f"{part}: nvcc failed\n{done.stderr}")
     found = {}
     pattern = r"entry function '(\S+)'.*?(\d+) bytes spill stores, (\d+) bytes spill loads.*?Used (\d+) registers"
     for name, stores, loads, registers in re.findall(pattern, done.stderr, re.DOTALL):
-        # forward_kernel<Family, channels, geometry> or backward_kernel<Family, channels, extra>
+        # forward_kernel<Family, channels, geometry>, backward_kernel<Family, channels, extra>, or no template
         kernel = re.search(r"(forward|backward)_kernel.*?ELi(\d+)ELb([01])E", name)
+        plain = re.search(r"recon3gpu\d+([a-z_]+)_kernel", name)
         if kernel:
-            key = f"{family} {kernel[1]} {kernel[2]} channels{' extra' if kernel[3] == '1' else ''}"
-            found[key] = {"registers": int(registers), "spilled_bytes": int(stores) + int(loads)}
+            key = f"{part} {kernel[1]} {kernel[2]} channels{' extra' if kernel[3] == '1' else ''}"
+        elif plain:
+            key = f"{part} {plain[1]}"
+        else:
+            continue  # a kernel of CUB
+        found[key] = {"registers": int(registers), "spilled_bytes": int(stores) + int(loads)}
     return found
 
 
@@ -51,7 +57,9 @@ def main() -> None:
     if sys.argv[1:] not in (["check"], ["record"]):
         sys.exit(__doc__)
     with ThreadPoolExecutor(2) as pool:
-        found = {key: value for part in pool.map(compile_family, families()) for key, value in part.items()}
+        found = {
+            key: value for part in pool.map(compile_part, [*families(), "training"]) for key, value in part.items()
+        }
     if sys.argv[1] == "record":
         TABLE.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
         return

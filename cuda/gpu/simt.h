@@ -35,6 +35,7 @@ RECON_DEVICE int lane() { return int(threadIdx.x & 31); }
 RECON_DEVICE uint32_t ballot(bool vote) { return __ballot_sync(0xffffffffu, vote); }
 RECON_DEVICE float shuffle_xor(float value, int offset) { return __shfl_xor_sync(0xffffffffu, value, offset); }
 RECON_DEVICE void sync_warp() { __syncwarp(); }
+RECON_DEVICE void sync_block() { __syncthreads(); }
 RECON_DEVICE int first_bit(uint32_t bits) { return __ffs(int(bits)) - 1; }
 RECON_DEVICE int last_bit(uint32_t bits) { return 31 - __clz(int(bits)); }
 RECON_DEVICE void add(float* to, float value) { atomicAdd(to, value); }

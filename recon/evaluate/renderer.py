@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import ReconError
+from recon.render.device import choose_device
 from recon.render.rasterize import RasterConfig, rasterize
 from recon.scene import Scene, Splats, View
 
@@ -17,6 +18,7 @@ class SplatRenderer:
     """Takes views to pictures."""
 
     splats: Splats
+    """On the GPU where there is one that can be used."""
     background: Tensor
     """[3], colour behind the splats, sRGB."""
     coverage: bool
@@ -32,8 +34,10 @@ class SplatRenderer:
             )
         info = {record.stage: record.info for record in scene.provenance}
         splats, color = info.get("splats", {}), info.get("poses", {}).get("background")
+        device, _ = choose_device("auto")
+        params = {name: value.to(device) for name, value in scene.splats.params.items()}
         return SplatRenderer(
-            scene.splats,
+            Splats(scene.splats.family, params),
             torch.tensor(color if color is not None else [0.0, 0.0, 0.0], dtype=torch.float32),
             bool(splats.get("coverage", False)),
             bool(splats.get("antialias", False)),
@@ -47,9 +51,10 @@ class SplatRenderer:
     @torch.no_grad()
     def __call__(self, view: View) -> Tensor:
         """[H, W, 3] float32 in [0, 1], sRGB."""
-        camera = view.camera
+        camera, device = view.camera, self.splats.params["sh_coeffs"].device
         render = rasterize(
-            self.splats.params, view.world_to_camera.float(), camera.K.float(), camera.width, camera.height,
-            family=self.splats.family, background=self.background, config=RasterConfig(antialias=self.antialias),
+            self.splats.params, view.world_to_camera.float().to(device), camera.K.float().to(device), camera.width,
+            camera.height, family=self.splats.family, background=self.background.to(device),
+            config=RasterConfig(antialias=self.antialias),
         )  # fmt: skip
-        return render.color.clamp(0, 1)
+        return render.color.clamp(0, 1).cpu()

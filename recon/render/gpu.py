@@ -49,6 +49,23 @@ def _prepared(*tensors: Tensor | None) -> list[Any]:
     return [None if tensor is None else tensor.contiguous() for tensor in tensors]
 
 
+def adam(args: Any, like: Tensor) -> None:
+    """Queue a step of Adam, `core.f32.AdamArgs`, on the device of `like`."""
+    _prepared(like)
+    with torch.cuda.device(like.device):
+        module().adam(args, torch.cuda.current_stream(like.device).cuda_stream)
+
+
+def image_loss(args: Any, like: Tensor) -> Tensor:
+    """Queue the photometric loss, `core.f32.ImageLossArgs`. Loss, mean |a - b| and mean SSIM [3], on the device."""
+    _prepared(like)
+    total, out = like.new_empty(3, dtype=torch.float64), like.new_empty(3)
+    with torch.cuda.device(like.device):
+        stream = torch.cuda.current_stream(like.device).cuda_stream
+        module().image_loss(args, total=pointer(total), out=pointer(out), stream=stream)
+    return out
+
+
 @rasterize_op.register_kernel("cuda")
 def _(
     params: list[Tensor], sh_coeffs: Tensor, features: Tensor | None, world_to_camera: Tensor, K: Tensor,

@@ -6,12 +6,14 @@ channels, as in 3D Gaussian Splatting's loss.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from recon.render.library import kernels, pointer
+from recon.render import gpu
+from recon.render.library import core, kernels, pointer
 
 
 def l1_ssim(render: Tensor, target: Tensor, weight: Tensor | None = None, ssim_weight: float = 0.2) -> Tensor:
@@ -26,7 +28,7 @@ def l1_ssim(render: Tensor, target: Tensor, weight: Tensor | None = None, ssim_w
 def ssim(a: Tensor, b: Tensor) -> float:
     """Mean SSIM of two images [H, W, C] in [0, 1]."""
     _, _, value = _run(_planar(a.detach()), _planar(b.detach()), None, 1.0, None)
-    return value
+    return float(value)
 
 
 def _planar(image: Tensor) -> Tensor:
@@ -38,7 +40,8 @@ def _planar(image: Tensor) -> Tensor:
 
 def _run(
     image: Tensor, target: Tensor, weight: Tensor | None, ssim_weight: float, v_image: Tensor | None
-) -> tuple[float, float, float]:
+) -> Sequence[float] | Tensor:
+    """Loss, weighted mean |a - b| and weighted mean SSIM: numbers, or a tensor [3] on a GPU."""
     if image.shape != target.shape or image.dtype != target.dtype:
         raise ValueError(f"target is {tuple(target.shape)} {target.dtype}; image is {tuple(image.shape)} {image.dtype}")
     channels, height, width = image.shape
@@ -49,20 +52,23 @@ def _run(
             raise ValueError(f"weight is {tuple(weight.shape)}; expected ({height}, {width})")
         weight = weight.to(image.dtype).contiguous()
     scratch = None if v_image is None else image.new_empty(3, *image.shape)
-    rows = image.new_empty(channels, height, 3)
-    return kernels(image).image_loss(
+    rows = None if image.is_cuda else image.new_empty(channels, height, 3)
+    native = core.f32 if image.is_cuda else kernels(image)
+    args = native.ImageLossArgs(
         channels=channels, height=height, width=width, ssim_weight=ssim_weight, image=pointer(image),
         target=pointer(target), weight=pointer(weight), v_image=pointer(v_image), scratch=pointer(scratch),
         rows=pointer(rows),
     )  # fmt: skip
+    found: Sequence[float] | Tensor = gpu.image_loss(args, image) if image.is_cuda else native.image_loss(args)
+    return found
 
 
-@torch.library.custom_op("recon::l1_ssim", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("recon::l1_ssim", mutates_args=(), device_types=("cpu", "cuda"))
 def _loss(image: Tensor, target: Tensor, weight: Tensor | None, ssim_weight: float) -> tuple[Tensor, Tensor]:
     """Loss [] and its gradient by `image` [C, H, W]: one pass yields both."""
     v_image = torch.empty_like(image)
     value, _, _ = _run(image, target, weight, ssim_weight, v_image)
-    return image.new_tensor(value), v_image
+    return torch.as_tensor(value, dtype=image.dtype, device=image.device).clone(), v_image
 
 
 @_loss.register_fake

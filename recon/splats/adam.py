@@ -25,17 +25,7 @@ def adam_update(state: TrainState, visible: Tensor | None) -> None:
         param, m, v = leaf.detach(), state.exp_avg[name], state.exp_avg_sq[name]
         rate = state.rates[name]
         first, rest = rate if isinstance(rate, tuple) else (rate, rate)
-        if leaf.ndim > 1 and leaf.shape[1] == 1:
-            rest = first
         adam_step(
-            param, gradient.contiguous(), m, v,
-            step=step, lr=rest, beta1=BETA1, beta2=BETA2, eps=EPS, visible=visible,
+            param, gradient.contiguous(), m, v, step=step, lr=rest, first_lr=first if first != rest else None,
+            beta1=BETA1, beta2=BETA2, eps=EPS, visible=visible,
         )  # fmt: skip
-        if first != rest:
-            # The fused step has one rate. The moments are now those of this step, so the rest of the way that
-            # column 0 has to go follows from them.
-            denominator = (v[:, 0] / (1 - BETA2**step)).sqrt_().add_(EPS)
-            update = m[:, 0].div(denominator).mul_((first - rest) / (1 - BETA1**step))
-            if visible is not None:
-                update *= visible[:, None]
-            param[:, 0] -= update

@@ -21,8 +21,8 @@ from recon.splats.state import TrainState
 
 FILE_NAME = "checkpoint.safetensors"
 _FORMAT = 1
-# These change what is written and shown, not what is computed.
-_IRRELEVANT = ("checkpoint_every", "report_every")
+# These change what is written and shown, or where it is computed, and not what.
+_IRRELEVANT = ("checkpoint_every", "report_every", "device")
 
 
 @dataclass
@@ -58,7 +58,9 @@ def save_checkpoint(folder: Path, state: TrainState, journal: Journal, key: str)
 
     tensors = {"generator": state.generator.get_state()}
     for group in ("params", "exp_avg", "exp_avg_sq", "stats"):
-        tensors |= {f"{group}/{name}": value.detach().contiguous() for name, value in getattr(state, group).items()}
+        tensors |= {
+            f"{group}/{name}": value.detach().cpu().contiguous() for name, value in getattr(state, group).items()
+        }
     header = {
         "format": _FORMAT,
         "fingerprint": key,

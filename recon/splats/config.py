@@ -41,6 +41,8 @@ class LossConfig:
 class SplatsConfig:
     """Optimisation of primitives against the training photos."""
 
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`cpu`, `cuda`, or `auto`: the GPU where there is one that this build can use."""
     primitive: Literal["gaussian", "exponential", "convex", "triangle", "surfel"] = "gaussian"
     """Family of primitives; its step sizes are in the section of the same name."""
     iterations: Annotated[int, Field(ge=1)] = 2000

@@ -15,8 +15,8 @@ def choose_background(
 ) -> Tensor:
     """Colour [3] behind the splats in this iteration; black where nothing else is known."""
     if photo.alpha is not None and config.background == "random":
-        return torch.rand(3, generator=generator)
-    return torch.zeros(3) if capture is None else torch.tensor(capture)
+        return torch.rand(3, generator=generator).to(photo.rgb.device)
+    return torch.tensor((0.0, 0.0, 0.0) if capture is None else capture, device=photo.rgb.device)
 
 
 def photometric_loss(render: Tensor, photo: TrainingPhoto, background: Tensor, config: LossConfig) -> Tensor:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from recon.errors import ReconError
-from recon.events import Listener, Progress, ignore
+from recon.events import Listener, Progress, StageWarning, ignore
 from recon.io.images import Image, load_image
+from recon.render.device import choose_device
 from recon.render.rasterize import RasterConfig, rasterize
 from recon.scene.nodes import Node, Splats
 from recon.scene.scene import Scene
@@ -68,8 +69,12 @@ def optimize(
     photos, whose alpha then only masks (see `LossConfig.alpha`).
     should_stop: asked after every iteration; when it says yes a checkpoint is written and the result returned.
     checkpoint_dir: where checkpoints go.   resume_from: folder of a checkpoint of the same settings, views and seed.
-    On a CPU the result depends on the arguments alone, not on the number of threads or on being resumed.
+    On a CPU the result depends on the arguments alone, not on the number of threads or on being resumed. A GPU adds up
+    in another order each time.
     """
+    device, reason = choose_device(config.device)
+    if reason:
+        events(StageWarning(STAGE, reason))
     views = scene.split("train")
     if not views:
         raise ReconError("no training view", found=f"{len(scene.views)} views in all", fix="change views.train")
@@ -85,14 +90,16 @@ def optimize(
     )
     coverage = config.loss.alpha == "coverage" or (config.loss.alpha == "auto" and background is not None)
     levels = training_photos(views, images, config.resolution.divisors(), config.resolution.min_side, coverage)
+    levels = [[photo.to(device) for photo in level] for level in levels]
     key = fingerprint(config, views, seed)
     if resume_from is not None:
         state, journal = load_checkpoint(resume_from, family, key)
+        state = state.to(device)
     else:
         # The seeds are drawn from a generator of their own: a random start must not shift the training's numbers.
         seeds = initial_seeds(scene, config.init, torch.Generator().manual_seed(seed), events)
         params = family.initial_parameters(seeds, config.init.opacity, config.sh_degree)
-        state, journal = TrainState.create(family, params, scene.extent(), seed), Journal()
+        state, journal = TrainState.create(family, params, scene.extent(), seed).to(device), Journal()
         strategy.start(state)
 
     loop = _Loop(state, config, strategy, regularizers, levels, background)
@@ -132,8 +139,8 @@ class _Loop:
         self.raster = RasterConfig(antialias=config.antialias)
         self.probe = torch.zeros(0, 2)
 
-    def iterate(self, measure: bool) -> tuple[float, float | None]:
-        """Train on the next photo. Returns the loss and, if asked, the squared error of the render."""
+    def iterate(self, measure: bool) -> tuple[Tensor, float | None]:
+        """Train on the next photo. Returns the loss (nobody waited for it) and, if asked, the squared error."""
         state, config = self.state, self.config
         iteration, progress = state.iteration, state.iteration / config.iterations
         level = config.resolution.level_at(iteration, config.iterations)
@@ -164,14 +171,14 @@ class _Loop:
                 regularizer.after_step(state, progress)
             self.strategy.after_step(state, iteration)
         state.iteration += 1
-        return loss.item(), error
+        return loss.detach(), error
 
     def _fresh_probe(self, width: int) -> Tensor | None:
         """Zeros [N, width] that collect what happens on the screen; the same memory while the shape stays."""
         if width == 0:
             return None
         if self.probe.shape != (len(self.state), width):
-            self.probe = torch.zeros(len(self.state), width, requires_grad=True)
+            self.probe = torch.zeros(len(self.state), width, device=self.state.device, requires_grad=True)
         self.probe.grad = None
         return self.probe
 
@@ -184,25 +191,25 @@ class _Meter:
         self.started = self.window_started = time.perf_counter()
         self.window_iteration = iteration
         self.speed: float | None = None
-        self.loss_sum, self.loss_count = 0.0, 0
+        self.loss_sum, self.loss_count = torch.zeros(()), 0
 
     def due(self, iteration: int) -> bool:
         """Whether iteration `iteration` (from 1) ends a reporting window."""
         return iteration % self.config.report_every == 0 or iteration == self.config.iterations
 
-    def record(self, state: TrainState, loss: float, error: float | None) -> None:
-        """Take note of an iteration."""
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"iteration {state.iteration}: the loss is {loss}")
-        self.loss_sum, self.loss_count = self.loss_sum + loss, self.loss_count + 1
+    def record(self, state: TrainState, loss: Tensor, error: float | None) -> None:
+        """Take note of an iteration. A GPU is only waited for at the end of a window."""
+        self.loss_sum, self.loss_count = self.loss_sum.to(loss.device) + loss, self.loss_count + 1
         if error is None:
             return
+        mean_loss = float(self.loss_sum) / self.loss_count
+        if not math.isfinite(mean_loss):
+            raise FloatingPointError(f"up to iteration {state.iteration}: the loss is {mean_loss}")
         journal, now = self.journal, time.perf_counter()
         psnr = -10 * math.log10(max(error, 1e-10))
         journal.psnr = psnr if journal.psnr is None else 0.9 * journal.psnr + 0.1 * psnr
         speed = (state.iteration - self.window_iteration) / max(now - self.window_started, 1e-9)
         self.speed = speed if self.speed is None else 0.8 * self.speed + 0.2 * speed
-        mean_loss = self.loss_sum / self.loss_count
         journal.history.append(
             {"iteration": state.iteration, "loss": mean_loss, "psnr": journal.psnr, "num_primitives": len(state)}
         )
@@ -218,7 +225,7 @@ class _Meter:
                 psnr=journal.psnr,
             )
         )
-        self.loss_sum, self.loss_count = 0.0, 0
+        self.loss_sum, self.loss_count = torch.zeros(()), 0
         self.window_started, self.window_iteration = now, state.iteration
 
     def stop_clock(self) -> None:
@@ -235,4 +242,4 @@ def _result(state: TrainState) -> Splats:
         seen = torch.ones_like(seen)
     with torch.no_grad():
         family, params = state.family.rendered(state.params)
-    return Splats(family, {name: value.detach()[seen].clone() for name, value in params.items()})
+    return Splats(family, {name: value.detach()[seen].cpu().clone() for name, value in params.items()})

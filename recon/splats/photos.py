@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -42,6 +42,13 @@ class TrainingPhoto:
     def height(self) -> int:
         """px"""
         return self.rgb.shape[0]
+
+    def to(self, device: torch.device) -> TrainingPhoto:
+        """The photo with its tensors on `device`."""
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
 
     def target(self, background: Tensor) -> Tensor:
         """The photo [H, W, 3] on a background colour [3]."""

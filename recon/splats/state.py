@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -53,6 +53,27 @@ class TrainState:
 
     def __len__(self) -> int:
         return len(next(iter(self.params.values())))
+
+    @property
+    def device(self) -> torch.device:
+        """Where all tensors but the generator are."""
+        return next(iter(self.params.values())).device
+
+    def to(self, device: torch.device) -> TrainState:
+        """The state on `device`. Random numbers are still drawn on the CPU, so that devices draw the same."""
+        if device == self.device:
+            return self
+
+        def moved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: value.detach().to(device) for name, value in tensors.items()}
+
+        return replace(
+            self,
+            params={name: value.requires_grad_() for name, value in moved(self.params).items()},
+            exp_avg=moved(self.exp_avg),
+            exp_avg_sq=moved(self.exp_avg_sq),
+            stats=moved(self.stats),
+        )
 
     def next_photo(self, count: int) -> int:
         """Index of the photo to train on: every photo once in random order, then anew."""

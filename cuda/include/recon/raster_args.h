@@ -96,28 +96,4 @@ struct RasterArgs {
     Real* moments = nullptr;               // [M, F::kMoments (+ kExtraMoments) + C], by slot
 };
 
-template <class Real>
-struct ImageLossArgs {
-    int channels = 0, height = 0, width = 0;
-    Real ssim_weight = 0;
-    const Real* image = nullptr;    // [C, H, W]
-    const Real* target = nullptr;   // [C, H, W]
-    const Real* weight = nullptr;   // [H, W] or null for 1
-    Real* v_image = nullptr;        // [C, H, W] or null: gradient of the loss
-    Real* scratch = nullptr;        // [3, C, H, W] when v_image is wanted
-    Real* rows = nullptr;           // [C, H, 3]: per row sums of weight, weighted |a - b|, weighted SSIM
-};
-
-template <class Real>
-struct AdamArgs {
-    int64_t rows = 0, columns = 0;
-    Real learning_rate = 0, beta1 = 0, beta2 = 0, epsilon = 0;
-    Real correction1 = 1, correction2 = 1;  // 1 - beta^step
-    Real* parameter = nullptr;              // [rows, columns]
-    const Real* gradient = nullptr;
-    Real* exp_avg = nullptr;
-    Real* exp_avg_sq = nullptr;
-    const uint8_t* visible = nullptr;       // [rows] or null: rows to update
-};
-
 }  // namespace recon

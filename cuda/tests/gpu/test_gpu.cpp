@@ -7,7 +7,9 @@
 #include "../check.h"
 #include "../random_scene.h"
 #include "cpu/thread_pool.h"
+#include "gpu/adam.h"
 #include "gpu/bin.h"
+#include "gpu/image_loss.h"
 #include "gpu/project.h"
 #include "gpu/raster.h"
 #include "recon/families.h"
@@ -202,10 +204,63 @@ void test_family(int index) {
     check::is_true("the true number is known", index, found.instances > 20);
 }
 
+void test_adam() {
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal;
+    const int64_t rows = 301;
+    for (int64_t columns : {1, 3, 48}) {
+        std::vector<std::vector<float>> cpu(3), gpu;
+        for (auto& values : cpu)
+            for (int64_t i = 0; i < rows * columns; ++i) values.push_back(std::fabs(normal(random)));
+        gpu = cpu;
+        std::vector<float> gradient;
+        std::vector<uint8_t> visible;
+        for (int64_t i = 0; i < rows * columns; ++i) gradient.push_back(normal(random));
+        for (int64_t i = 0; i < rows; ++i) visible.push_back(random() % 3 > 0);
+        const auto args = [&](std::vector<std::vector<float>>& on) {
+            AdamArgs<float> a;
+            a.rows = rows, a.columns = columns, a.head = columns == 48 ? 3 : 0, a.learning_rate = 1e-2f, a.head_rate = 0.2f;
+            a.beta1 = 0.9f, a.beta2 = 0.999f, a.epsilon = 1e-15f, a.correction1 = 0.271f, a.correction2 = 0.003f;
+            a.parameter = on[0].data(), a.gradient = gradient.data(), a.exp_avg = on[1].data(), a.exp_avg_sq = on[2].data();
+            a.visible = visible.data();
+            return a;
+        };
+        kernels_f32().adam(args(cpu));
+        gpu::adam(args(gpu), nullptr);
+        for (int k = 0; k < 3; ++k) compare("adam", gpu[size_t(k)], cpu[size_t(k)], 1e-6);
+    }
+}
+
+void test_image_loss() {
+    std::mt19937 random(4);
+    std::uniform_real_distribution<float> uniform;
+    const int sizes[][3] = {{3, 37, 50}, {1, 1, 1}, {2, 16, 33}};
+    for (const auto& [channels, height, width] : sizes)
+        for (bool weighted : {false, true}) {
+            const size_t pixels = size_t(height) * size_t(width), all = size_t(channels) * pixels;
+            std::vector<float> image, target, weight, scratch(3 * all), rows(size_t(channels) * size_t(height) * 3);
+            for (size_t i = 0; i < all; ++i) image.push_back(uniform(random)), target.push_back(uniform(random));
+            for (size_t i = 0; i < pixels; ++i) weight.push_back(i % 5 ? uniform(random) : 0.0f);
+            std::vector<float> cpu(all), gpu(all, 7.0f), value(3);
+            ImageLossArgs<float> a;
+            a.channels = channels, a.height = height, a.width = width, a.ssim_weight = 0.2f, a.image = image.data();
+            a.target = target.data(), a.weight = weighted ? weight.data() : nullptr, a.scratch = scratch.data(), a.rows = rows.data();
+            double wanted[3], total[gpu::kLossSums];
+            a.v_image = cpu.data();
+            kernels_f32().image_loss(a, wanted);
+            a.v_image = gpu.data();
+            gpu::image_loss(a, total, value.data(), nullptr);
+            compare("image loss", value, {wanted, wanted + 3}, 1e-5);
+            compare("its gradient", gpu, cpu, 1e-4);
+        }
+}
+
 }  // namespace
 
 int main() {
     int index = 0;
+    test_adam();
+    test_image_loss();
 #define RECON_TEST(name, type) test_family<type>(index++);
     RECON_FAMILIES(RECON_TEST)
     return check::summary();

@@ -56,7 +56,7 @@ class GradientStrategy:
         self.stop = int(config.stop * iterations)
 
     def start(self, state: TrainState) -> None:
-        state.stats = {"gradient": torch.zeros(len(state)), "seen": torch.zeros(len(state))}
+        state.stats = {name: torch.zeros(len(state), device=state.device) for name in ("gradient", "seen")}
 
     def probe_width(self, iteration: int) -> int:
         """Gradients count from the first iteration on, as in the reference, until growth stops."""

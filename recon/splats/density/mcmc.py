@@ -77,8 +77,8 @@ class McmcStrategy:
     def _grow(self, state: TrainState) -> None:
         target = min(self.config.cap, int(self.config.growth * len(state)))
         if target > len(state):
-            everyone = torch.arange(len(state))
-            fresh = torch.arange(len(state), target)
+            everyone = torch.arange(len(state), device=state.device)
+            fresh = torch.arange(len(state), target, device=state.device)
             self._copy(state, everyone, state.family.opacities(state.params), fresh)
 
     def _copy(self, state: TrainState, candidates: Tensor, weights: Tensor, places: Tensor) -> None:
@@ -106,5 +106,5 @@ class McmcStrategy:
 def _multinomial(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """`count` draws with replacement in proportion to `weights`; torch.multinomial is limited to 2^24 categories."""
     cumulative = weights.double().cumsum(0)
-    points = torch.rand(count, generator=generator, dtype=torch.float64) * cumulative[-1]
+    points = torch.rand(count, generator=generator, dtype=torch.float64).to(weights.device) * cumulative[-1]
     return torch.searchsorted(cumulative, points, right=True).clamp(max=len(weights) - 1)

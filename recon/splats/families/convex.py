@@ -90,7 +90,7 @@ class ConvexFamily(AppearanceFamily):
         """
         points = rows["points"]
         apart = torch.cdist(points, points).flatten(1).argmax(1)
-        count, every = points.shape[1], torch.arange(len(points))
+        count, every = points.shape[1], torch.arange(len(points), device=points.device)
         anchors = torch.cat([points[every, apart // count], points[every, apart % count]])
         children = repeated(rows, 2)
         children["points"] = anchors[:, None] + 0.63 * (children["points"] - anchors[:, None])

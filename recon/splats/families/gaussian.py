@@ -67,7 +67,7 @@ class GaussianFamily(AppearanceFamily):
     def split(self, rows: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Two samples of each Gaussian, 1.6 times smaller. Source: Kerbl et al. 2023, sec. 5.2."""
         scales = rows["log_scales"].exp().repeat(2, 1)
-        normal = torch.randn(scales.shape, generator=generator)
+        normal = torch.randn(scales.shape, generator=generator).to(scales.device)
         # A flat family has two axes.
         rotations = quaternion.to_matrix(rows["quats"]).repeat(2, 1, 1)[..., : scales.shape[1]]
         children = repeated(rows, 2)
@@ -98,7 +98,7 @@ class GaussianFamily(AppearanceFamily):
     def jitter(self, params: Mapping[str, Tensor], rows: Tensor, amounts: Tensor, generator: torch.Generator) -> None:
         variances = (2 * params["log_scales"].detach()[rows]).exp()
         axes = quaternion.to_matrix(params["quats"].detach()[rows])[..., : variances.shape[1]]
-        normal = torch.randn(len(rows), 3, generator=generator)
+        normal = torch.randn(len(rows), 3, generator=generator).to(axes.device)
         local = variances * (axes.transpose(-1, -2) @ normal[..., None]).squeeze(-1)
         params["means"].data[rows] += (axes @ local[..., None]).squeeze(-1) * amounts[:, None]
 

@@ -100,7 +100,7 @@ def move_within(points: Tensor, rows: Tensor, amounts: Tensor, generator: torch.
     """Shift some rows of `points` [N, K, 3] in place by their own covariance x normal x `amounts` [M]."""
     mine = points.detach()[rows]
     offsets = (mine - mine.mean(1, keepdim=True)) / 2
-    normal = torch.randn(len(rows), 3, 1, generator=generator)
+    normal = torch.randn(len(rows), 3, 1, generator=generator).to(points.device)
     shifts = offsets.transpose(-1, -2) @ (offsets @ normal) / mine.shape[1]
     points.data[rows] += (shifts.squeeze(-1) * amounts[:, None])[:, None]
 

@@ -29,7 +29,7 @@ class Dropout:
     def render_parameters(self, state: TrainState, params: dict[str, Tensor], progress: float) -> dict[str, Tensor]:
         rate = self.rate * progress
         kept = torch.rand(len(state), generator=state.generator) >= rate
-        return state.family.faded(params, kept / (1 - rate))
+        return state.family.faded(params, kept.to(state.device) / (1 - rate))
 
     def after_step(self, state: TrainState, progress: float) -> None:
         return
