@@ -9,7 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from recon.bench.measure import machine, table
+from recon.bench.measure import machine
+from recon.bench.report import Report
 from recon.errors import ReconError
 from recon.pipeline.config import load_config
 from recon.pipeline.run import run
@@ -26,6 +27,8 @@ class Options:
     """Families to compare."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Overrides for all runs, such as --set splats.iterations=500."""
+    out: Path | None = None
+    """Folder for the tables as Markdown and JSON."""
 
 
 def main(options: Options) -> None:
@@ -33,7 +36,7 @@ def main(options: Options) -> None:
     unknown = [name for name in options.families if name not in FAMILIES]
     if unknown or not options.scenes:
         raise ReconError("nothing to compare", found=unknown or "no scene", wanted=f"scenes, and {', '.join(FAMILIES)}")
-    print(machine())
+    report = Report(machine())
     for path in options.scenes:
         rows: list[list[object]] = []
         for family in options.families:
@@ -46,6 +49,6 @@ def main(options: Options) -> None:
             test, train, info = result.metrics["test"], result.metrics["train"], result.scene.provenance[-1].info
             rows.append([family, f"{test['psnr']:.2f}", f"{test['ssim']:.3f}", f"{train['psnr']:.2f}",
                          len(result.scene.splats or ()), f"{info['optimize_seconds']:.0f}", f"{size:.1f}"])  # fmt: skip
-        print(f"\n{path.stem}\n")
         header = ["family", "held-out PSNR dB", "SSIM", "training PSNR dB", "primitives", "optimisation s", "PLY MB"]
-        print(table(header, rows), flush=True)
+        report.add(header, rows, path.stem)
+    report.write(options.out, "families")

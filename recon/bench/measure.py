@@ -1,4 +1,4 @@
-"""Timing and tables that the benchmarks share."""
+"""Times, memory and the name of the machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -27,17 +27,30 @@ def median_ms(body: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
+def median_device_ms(body: Callable[[], object], repeats: int, device: torch.device) -> float:
+    """Median time of `body` in ms, after three calls to warm up: on a GPU between CUDA events."""
+    if device.type == "cpu":
+        return median_ms(body, repeats)
+    for _ in range(3):
+        body()
+    pairs = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(repeats)]
+    for start, end in pairs:
+        start.record()
+        body()
+        end.record()
+    torch.cuda.synchronize()
+    return statistics.median(start.elapsed_time(end) for start, end in pairs)
+
+
 def peak_memory_mb() -> float:
     """Largest resident size of this process so far, MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table."""
-    cells = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-    lines = [header, ["---"] * len(header), *cells]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def device_name() -> str:
+    """The GPU, or what is used without one."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
 
 
 def machine() -> str:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 import tyro
 
-from recon.bench.measure import machine, table
+from recon.bench.measure import machine
+from recon.bench.report import table
 from recon.errors import ReconError
 from recon.evaluate.image import psnr
 from recon.geometry import rigid

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import tyro
 
-from recon.bench.measure import machine, table
+from recon.bench.measure import machine
+from recon.bench.report import Report
 from recon.errors import ReconError
 from recon.pipeline.config import load_config
 from recon.pipeline.run import run
@@ -26,13 +27,15 @@ class Options:
     """Runs per scene, with seeds 0, 1, ..."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Overrides for all runs, such as --set splats.iterations=500."""
+    out: Path | None = None
+    """Folder for the tables as Markdown and JSON."""
 
 
 def main(options: Options) -> None:
     """Print the table."""
     if not options.scenes or options.seeds < 1:
         raise ReconError("nothing to run", wanted="at least one scene file and one seed")
-    print(machine() + "\n")
+    report = Report(machine())
     rows: list[list[object]] = []
     for path in options.scenes:
         found: list[list[float]] = []
@@ -51,4 +54,5 @@ def main(options: Options) -> None:
                 f"{statistics.mean(column):.4g} ± {statistics.stdev(column):.2g}" for column in zip(*found, strict=True)
             ]
             rows.append([path.stem, "mean ± sd", *mean])
-    print(table(["scene", "seed", "PSNR dB", "SSIM", "optimisation s", "primitives", "peak MB"], rows))
+    report.add(["scene", "seed", "PSNR dB", "SSIM", "optimisation s", "primitives", "peak MB"], rows)
+    report.write(options.out, "train")
