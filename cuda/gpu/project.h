@@ -22,7 +22,7 @@ RECON_KERNEL project_kernel(ProjectArgs<float> a) {
     project_primitive<Family, float>(a, camera_of(a), i, Row{});
 }
 
-// Sums of the camera's gradient: over the warp by shuffles, then one addition per warp in double.
+// Sums of the camera's gradient: over the warp by shuffles, over the block in shared memory, then one addition per block in double.
 template <class Family>
 RECON_KERNEL project_backward_kernel(ProjectArgs<float> a, ProjectBackwardArgs<float> b, const uint8_t* seen, double* camera_total) {
     const int64_t i = int64_t(blockIdx.x) * kProjectThreads + threadIdx.x;
@@ -35,10 +35,17 @@ RECON_KERNEL project_backward_kernel(ProjectArgs<float> a, ProjectBackwardArgs<f
             clear_gradients<Family, float>(a, b, i, Row{});
     }
     if (!b.v_world_to_camera) return;
+    constexpr int kWarps = kProjectThreads / 32;
+    RECON_SHARED float partial[kWarps][kCameraSums];
     for (int k = 0; k < kCameraSums; ++k) {
         for (int offset = 16; offset; offset /= 2) sums[k] += simt::shuffle_xor(sums[k], offset);
-        if (simt::lane() == 0) simt::add(camera_total + k, double(sums[k]));
+        if (simt::lane() == 0) partial[threadIdx.x / 32][k] = sums[k];
     }
+    simt::sync_block();
+    if (threadIdx.x >= kCameraSums) return;
+    double total = 0;
+    for (int w = 0; w < kWarps; ++w) total += double(partial[w][threadIdx.x]);
+    simt::add(camera_total + threadIdx.x, total);
 }
 
 // Templated like all kernels, so that every family's object may hold it.

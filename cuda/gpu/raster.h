@@ -44,7 +44,7 @@ struct Patch {
 
 template <class Family, int Channels>
 struct Stage {
-    float record[kWarp][Family::kRecord];
+    alignas(16) float record[kWarp][Family::kRecord];  // rows of 16-byte words, here and in memory
     float channel[kWarp][Channels];
     int32_t id[kWarp];
 
@@ -57,7 +57,7 @@ struct Stage {
         if (place + l < end) {
             id[l] = a.instances[place + l];
             const float* from = a.raster.records + int64_t(Family::kRecord) * id[l];
-            for (int k = 0; k < Family::kRecord; ++k) record[l][k] = from[k];
+            for (int k = 0; k < Family::kRecord; k += 4) simt::copy_word(from + k, record[l] + k);
             reached = patch.template reached_by<Family>(record[l]);
             if (reached) {
                 const float* values = a.raster.channel_values + int64_t(a.raster.channels) * id[l];

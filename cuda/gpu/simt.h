@@ -38,6 +38,7 @@ RECON_DEVICE void sync_warp() { __syncwarp(); }
 RECON_DEVICE void sync_block() { __syncthreads(); }
 RECON_DEVICE int first_bit(uint32_t bits) { return __ffs(int(bits)) - 1; }
 RECON_DEVICE int last_bit(uint32_t bits) { return 31 - __clz(int(bits)); }
+RECON_DEVICE void copy_word(const float* from, float* to) { *reinterpret_cast<float4*>(to) = *reinterpret_cast<const float4*>(from); }
 RECON_DEVICE void add(float* to, float value) { atomicAdd(to, value); }
 RECON_DEVICE void add(double* to, double value) { atomicAdd(to, value); }
 // The largest of what non-negative floats were offered: their bits are ordered like integers.

@@ -172,7 +172,7 @@ def _(
     channel_values: Tensor, slot_offsets: Tensor, tile_offsets: Tensor, instances: Tensor, last: Tensor,
     median_place: Tensor, transmittance: Tensor, family: str, points: int, width: int, height: int, sh_degree: int,
     depth: bool, normal: bool, near_plane: float, far_plane: float, eps2d: float, antialias: bool, alpha_max: float,
-    probe: int,
+    probe: int, camera: bool,
 ) -> list[Tensor]:  # fmt: skip
     # What the CPU keeps per slot and per tile is here whether a primitive is seen, and the ranges of tiles.
     seen, ranges = slot_offsets, tile_offsets
@@ -200,7 +200,8 @@ def _(
         )  # fmt: skip
         v_params, v_sh_coeffs = [torch.empty_like(value) for value in params], torch.empty_like(sh_coeffs)
         v_features = sh_coeffs.new_empty(0) if features is None else torch.empty_like(features)
-        v_world_to_camera, v_probe = sh_coeffs.new_empty(4, 4), sh_coeffs.new_empty(count, probe)
+        v_world_to_camera = sh_coeffs.new_empty((4, 4) if camera else 0)
+        v_probe = sh_coeffs.new_empty(count, probe)
         camera_total = torch.empty(core.CAMERA_SUMS, dtype=torch.float64, device=sh_coeffs.device)
         gpu.project_backward(
             index,
@@ -212,7 +213,7 @@ def _(
                 slot_offsets=0, moments=pointer(moments), extra=extra, probe=probe, v_parameters=pointers(v_params),
                 v_sh_coeffs=pointer(v_sh_coeffs),
                 v_feature_values=pointer(v_features) if features is not None else 0,
-                v_world_to_camera=pointer(v_world_to_camera), v_probe=pointer(v_probe) if probe else 0,
+                v_world_to_camera=pointer(v_world_to_camera) if camera else 0, v_probe=pointer(v_probe) if probe else 0,
             ),
             pointer(seen), pointer(camera_total), stream,
         )  # fmt: skip

@@ -149,9 +149,12 @@ def rasterize_backward_op(
     channel_values: Tensor, slot_offsets: Tensor, tile_offsets: Tensor, instances: Tensor, last: Tensor,
     median_place: Tensor, transmittance: Tensor, family: str, points: int, width: int, height: int, sh_degree: int,
     depth: bool, normal: bool, near_plane: float, far_plane: float, eps2d: float, antialias: bool, alpha_max: float,
-    probe: int,
+    probe: int, camera: bool,
 ) -> list[Tensor]:  # fmt: skip
-    """Gradients of sh_coeffs, features (empty if none), world_to_camera and probe [N, probe], then each of `params`."""
+    """Gradients of sh_coeffs, features, world_to_camera and probe [N, probe], then each of `params`.
+
+    Those of features and of the camera are empty when there are none, or when `camera` is False.
+    """
     native, (index, info) = kernels(sh_coeffs), native_family(family)
     params, (sh_coeffs, features, world_to_camera, K) = (
         _contiguous(*params),
@@ -176,7 +179,8 @@ def rasterize_backward_op(
     )  # fmt: skip
     v_params, v_sh_coeffs = [torch.empty_like(value) for value in params], torch.empty_like(sh_coeffs)
     v_features = sh_coeffs.new_empty(0) if features is None else torch.empty_like(features)
-    v_world_to_camera, v_probe = sh_coeffs.new_empty(4, 4), sh_coeffs.new_empty(len(sh_coeffs), probe)
+    v_world_to_camera = sh_coeffs.new_empty((4, 4) if camera else 0)
+    v_probe = sh_coeffs.new_empty(len(sh_coeffs), probe)
     native.project_backward(
         index,
         project_args(
@@ -187,7 +191,7 @@ def rasterize_backward_op(
             slot_offsets=pointer(slot_offsets), moments=pointer(moments), extra=extra, probe=probe,
             v_parameters=pointers(v_params), v_sh_coeffs=pointer(v_sh_coeffs),
             v_feature_values=pointer(v_features) if features is not None else 0,
-            v_world_to_camera=pointer(v_world_to_camera), v_probe=pointer(v_probe) if probe else 0,
+            v_world_to_camera=pointer(v_world_to_camera) if camera else 0, v_probe=pointer(v_probe) if probe else 0,
         ),
     )  # fmt: skip
     return [v_sh_coeffs, v_features, v_world_to_camera, v_probe, *v_params]
@@ -200,11 +204,11 @@ def _(
     channel_values: Tensor, slot_offsets: Tensor, tile_offsets: Tensor, instances: Tensor, last: Tensor,
     median_place: Tensor, transmittance: Tensor, family: str, points: int, width: int, height: int, sh_degree: int,
     depth: bool, normal: bool, near_plane: float, far_plane: float, eps2d: float, antialias: bool, alpha_max: float,
-    probe: int,
+    probe: int, camera: bool,
 ) -> list[Tensor]:  # fmt: skip
     return [
         torch.empty_like(sh_coeffs), sh_coeffs.new_empty(0) if features is None else torch.empty_like(features),
-        sh_coeffs.new_empty(4, 4), sh_coeffs.new_empty(sh_coeffs.shape[0], probe),
+        sh_coeffs.new_empty((4, 4) if camera else 0), sh_coeffs.new_empty(sh_coeffs.shape[0], probe),
         *(torch.empty_like(value) for value in params),
     ]  # fmt: skip
 
@@ -227,13 +231,14 @@ def _backward(ctx: Any, v_image: Tensor | None, v_alpha: Tensor | None, v_median
         v_image = sh_coeffs.new_zeros(channel_count(features, depth, normal), height, width)
     v_sh_coeffs, v_features, v_world_to_camera, v_probe, *v_params = rasterize_backward_op(
         v_image, v_alpha, v_median if median else None, params, *saved[:5], *state, family, points, width, height,
-        sh_degree, depth, normal, *config, ctx.probe,
+        sh_degree, depth, normal, *config, ctx.probe, ctx.needs_input_grad[3],
     )  # fmt: skip
     v_background = None
     if background is not None and ctx.needs_input_grad[5]:
         v_background = (v_image[:3] * state[-1]).sum((1, 2))
     return (
-        v_params, v_sh_coeffs, None if features is None else v_features, v_world_to_camera, None, v_background,
+        v_params, v_sh_coeffs, None if features is None else v_features,
+        v_world_to_camera if ctx.needs_input_grad[3] else None, None, v_background,
         v_probe if ctx.probe else None, *(None,) * len(ctx.settings),
     )  # fmt: skip
 

@@ -153,6 +153,7 @@ inline float shuffle_xor(float value, int offset) {
 }
 inline int first_bit(uint32_t bits) { return __builtin_ctz(bits); }
 inline int last_bit(uint32_t bits) { return 31 - __builtin_clz(bits); }
+inline void copy_word(const float* from, float* to) { std::memcpy(to, from, 16); }
 inline void add(float* to, float value) { *to += value; }
 inline void add(double* to, double value) { *to += value; }
 inline void offer(float* to, float value) { *to = std::max(*to, value); }
