@@ -86,19 +86,27 @@ struct BlockEvaluator<ConvexFamily<MaxPoints>, Real> {
         visited |= 1u << block;
     }
     RECON_HD void finish(const Staged& staged, P* sums) const {
-        for (int k = 0; k < MaxPoints; ++k) {
-            P total = P(Real(0)), along_x = total, along_y = total;
+        // As many edges at a time as there are registers for their sums: one pass over the blocks where packs are registers.
+        constexpr int kTogether = P::kParts == 1 ? MaxPoints : 1;
+        for (int first = 0; first < MaxPoints; first += kTogether) {
+            P total[kTogether], along_x[kTogether], along_y[kTogether];
+            for (int k = 0; k < kTogether; ++k) total[k] = along_x[k] = along_y[k] = P(Real(0));
             for (uint32_t bits = visited; bits; bits &= bits - 1) {
                 const int block = __builtin_ctz(bits);
-                total = total + each[block] * P(staged.block_factor[k][block]);
-                along_x = along_x + each_x[block] * P(staged.block_factor[k][block]);
-                along_y = along_y + each_y[block] * P(staged.block_factor[k][block]);
+                for (int k = 0; k < kTogether; ++k) {
+                    const P factor = P(staged.block_factor[first + k][block]);
+                    total[k] = total[k] + each[block] * factor;
+                    along_x[k] = along_x[k] + each_x[block] * factor;
+                    along_y[k] = along_y[k] + each_y[block] * factor;
+                }
             }
-            const P f = staged.offset_factor[k];
-            total = total * f;
-            sums[2 + 3 * k] = total;
-            sums[3 + 3 * k] = along_x * f + offset_x() * total;
-            sums[4 + 3 * k] = along_y * f + offset_y() * total;
+            for (int k = 0; k < kTogether; ++k) {
+                const P f = staged.offset_factor[first + k], all = total[k] * f;
+                P* out = sums + 2 + 3 * (first + k);
+                out[0] = all;
+                out[1] = along_x[k] * f + offset_x() * all;
+                out[2] = along_y[k] * f + offset_y() * all;
+            }
         }
     }
 
