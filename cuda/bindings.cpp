@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "bindings_mesh.h"
 #include "cpu/kernels.h"
 #include "cpu/thread_pool.h"
 #include "recon/ellipse.h"
@@ -270,4 +271,7 @@ NB_MODULE(_core, m) {
     auto f64 = m.def_submodule("f64", "double kernels: slow, for checking derivatives");
     bind<float>(f32, recon::kernels_f32);
     bind<double>(f64, recon::kernels_f64);
+    bind_mesh<float>(f32);
+    bind_mesh<double>(f64);
+    bind_lattice(m);
 }

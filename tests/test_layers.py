@@ -1,4 +1,4 @@
-"""Imports point one way: geometry, scene, (io, render), (poses, splats, evaluate), pipeline, (cli, bench)."""
+"""Imports point one way: geometry, scene, (io, render), (poses, splats, mesh, evaluate), pipeline, (cli, bench)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ RANK = {
     "render": 2,
     "poses": 3,
     "splats": 3,
+    "mesh": 3,
     "evaluate": 3,
     "pipeline": 4,
     "cli": 5,

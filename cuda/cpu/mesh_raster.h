@@ -1,0 +1,77 @@
+// The mesh rasteriser's passes. Vertices are homogeneous pixel coordinates (see recon/mesh_triangle.h); whatever adds up over
+// pixels goes face by face or line by line, so that results depend on no thread.
+#pragma once
+
+#include <cstdint>
+
+namespace recon {
+
+template <class Real>
+struct MeshView {
+    int64_t vertices = 0, faces = 0;
+    int width = 0, height = 0;
+    Real near = 0;                  // nearer surfaces are cut away
+    const Real* q = nullptr;        // [vertices, 3]
+    const int32_t* index = nullptr; // [faces, 3]
+};
+
+// face_ids [H, W], -1 where empty; depth [H, W] and barycentrics [H, W, 3], 0 where empty. Of equal depths the lower id wins.
+template <class Real>
+void mesh_rasterize(const MeshView<Real>& view, int32_t* face_ids, Real* depth, Real* barycentrics);
+
+// The covered pixels sorted by face: starts [faces + 1], pixels [starts[faces]] (room for all `count`).
+void group_pixels(const int32_t* face_ids, int64_t count, int64_t faces, int32_t* starts, int32_t* pixels);
+
+// v_q [vertices, 3] is overwritten; v_depth and v_barycentrics may be null.
+template <class Real>
+void mesh_rasterize_backward(const MeshView<Real>& view, const int32_t* starts, const int32_t* pixels, const Real* v_depth,
+                             const Real* v_barycentrics, Real* v_q);
+
+template <class Real>
+struct InterpolateArgs {
+    int64_t pixels = 0, faces = 0, rows = 0;  // rows of `attributes`
+    int channels = 0;
+    const int32_t* index = nullptr;      // [faces, 3] row of each corner; null: attributes are [faces, 3, channels]
+    const Real* attributes = nullptr;    // [rows, channels]
+    const int32_t* face_ids = nullptr;   // [pixels]
+    const Real* barycentrics = nullptr;  // [pixels, 3]
+};
+
+template <class Real>
+void interpolate(const InterpolateArgs<Real>& args, Real* out);
+
+// v_attributes [rows, channels] and v_barycentrics [pixels, 3] are overwritten; either may be null.
+template <class Real>
+void interpolate_backward(const InterpolateArgs<Real>& args, const int32_t* starts, const int32_t* grouped, const Real* v_out,
+                          Real* v_attributes, Real* v_barycentrics);
+
+// For each edge of each face (edge i lies opposite to corner i) the third vertex of the face across it; -1 at a boundary.
+void opposite_vertices(const int32_t* index, int64_t faces, int64_t vertices, int32_t* opposite);
+
+// A silhouette between two neighbouring pixels: the edge's vertices, both pixels (nearer surface first) and where it crosses.
+struct Silhouette {
+    int32_t a, b, near_pixel, far_pixel;
+};
+
+template <class Real>
+struct AntialiasArgs {
+    MeshView<Real> view;
+    const int32_t* face_ids = nullptr;  // [H, W]
+    const Real* depth = nullptr;        // [H, W]
+    const int32_t* opposite = nullptr;  // [faces, 3]
+};
+
+// Silhouettes of every row [H + 1 starts]; call with null `found` to count.
+template <class Real>
+int64_t find_silhouettes(const AntialiasArgs<Real>& args, int64_t* starts, Silhouette* found);
+
+// Blends `image` [H, W, C] in place of a copy `out`: the pixel that a silhouette crosses takes its share of the neighbour.
+template <class Real>
+void antialias(const AntialiasArgs<Real>& args, const Silhouette* found, int64_t count, const Real* image, int channels, Real* out);
+
+// v_image starts as a copy of v_out; v_q [vertices, 3] is overwritten.
+template <class Real>
+void antialias_backward(const AntialiasArgs<Real>& args, const Silhouette* found, int64_t count, const Real* image, int channels,
+                        const Real* v_out, Real* v_image, Real* v_q);
+
+}  // namespace recon

@@ -1,0 +1,161 @@
+"""Surfaces from signed values on sparse voxels, differentiable in the values and in FlexiCubes' weights.
+
+Source: Shen et al. 2023, "Flexible isosurface extraction for gradient-based mesh optimization". The case table,
+the rule for ambiguous faces and the maths are in `cuda/include/recon/flexicubes.h`. We differ in what owns a quad (the
+voxel in whose highest corner the edge ends, so neighbours start at corners of its own and nothing is searched) and in
+missing voxels: an edge whose four voxels do not all exist has no quad, so the surface is open there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from recon.errors import ReconError
+from recon.mesh.voxels import VoxelGrid
+from recon.render.library import kernels, pointer
+
+_EDGES = [(e, k) for e in range(12) for k in [(e & 1) << (e // 4 + 1) % 3 | (e >> 1 & 1) << (e // 4 + 2) % 3]]
+EDGE_CORNERS = torch.tensor([[low, low | 1 << e // 4] for e, low in _EDGES])
+"""[12, 2] corners of each edge: edge e runs along axis e // 4."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """An extracted triangle mesh."""
+
+    vertices: Tensor
+    """[V, 3], scene units. Dual vertices first, by voxel, then in training the quads' centres."""
+    faces: Tensor
+    """[F, 3] int32, counter-clockwise seen from outside (where values are >= 0)."""
+    deviation: Tensor
+    """[duals]: mean absolute deviation of the distances from a dual vertex to its edges' crossings, scene units. Its
+    mean is FlexiCubes' L_dev (eq. 8)."""
+
+
+def extract(
+    grid: VoxelGrid,
+    sdf: Tensor,
+    *,
+    deform: Tensor | None = None,
+    alpha: Tensor | None = None,
+    beta: Tensor | None = None,
+    gamma: Tensor | None = None,
+    training: bool = False,
+) -> Surface:
+    """The surface sdf = 0; inside is sdf < 0, zero is outside.
+
+    sdf: [K], float32 or float64, any scale (about one voxel is best).   The others are unbounded, 0 is neutral:
+    deform: [K, 3], moves a corner by voxel_size / 2 * tanh.   alpha: [M, 8] and beta: [M, 12] give weights
+    1 + 0.99 tanh to corners and edges of each voxel.   gamma: [M], 0.99 sigmoid + 0.005, chooses diagonals.
+    training: four triangles about each quad's centre, so that gamma has a gradient; otherwise two.
+    Gradients reach every argument. The result depends on no number of threads.
+    Raises ReconError when values are not finite.
+    """
+    voxels, corners = len(grid), len(grid.corners)
+    for name, tensor, shape in (
+        ("sdf", sdf, (corners,)), ("deform", deform, (corners, 3)), ("alpha", alpha, (voxels, 8)),
+        ("beta", beta, (voxels, 12)), ("gamma", gamma, (voxels,)),
+    ):  # fmt: skip
+        if tensor is None:
+            continue
+        if tensor.shape != shape or tensor.dtype != sdf.dtype:
+            raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}; expected {shape} {sdf.dtype}")
+        if not bool(torch.isfinite(tensor).all()):
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise ReconError(f"FlexiCubes {name}", found=f"{bad} values that are not finite", wanted="finite numbers")
+    offsets = None if deform is None else 0.5 * grid.voxel_size * torch.tanh(deform)
+    vertices, faces, deviation = _Extract.apply(grid, sdf, offsets, alpha, beta, gamma, training)
+    return Surface(vertices, faces, deviation)
+
+
+class _Extract(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, grid: VoxelGrid, sdf: Tensor, offsets: Tensor | None, alpha: Tensor | None, beta: Tensor | None,
+        gamma: Tensor | None, training: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        inputs = [None if t is None else t.contiguous() for t in (sdf, offsets, alpha, beta, gamma)]
+        layers = len(grid.layer_starts) - 1
+        state = (
+            torch.empty(len(grid), dtype=torch.uint8),
+            torch.empty(len(grid), dtype=torch.int32),
+            torch.zeros(layers + 1, dtype=torch.int64),
+        )
+        native = kernels(sdf)
+        args = _arguments(native, grid, inputs, state, training)
+        duals, quads = native.flexicubes_count(args)
+        vertices = sdf.new_empty(duals + quads if training else duals, 3)
+        faces = torch.empty(quads * (4 if training else 2), 3, dtype=torch.int32)
+        deviation = sdf.new_empty(duals)
+        native.flexicubes_fill(
+            args, duals, quads, vertices=pointer(vertices), faces=pointer(faces), deviation=pointer(deviation)
+        )
+        ctx.grid, ctx.training, ctx.size = grid, training, (duals, quads)
+        ctx.save_for_backward(*inputs, *state, vertices)
+        ctx.mark_non_differentiable(faces)
+        ctx.set_materialize_grads(False)
+        return vertices, faces, deviation
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        v_vertices, _, v_deviation = gradients
+        *inputs, cases, first_vertex, quad_starts, vertices = ctx.saved_tensors
+        if v_vertices is None and v_deviation is None:
+            return (None,) * 7
+        v_vertices = torch.zeros_like(vertices) if v_vertices is None else v_vertices.contiguous()
+        v_deviation = None if v_deviation is None else v_deviation.contiguous()
+        out = [
+            torch.zeros_like(t) if t is not None and (wanted or index == 0) else None
+            for index, (t, wanted) in enumerate(zip(inputs, ctx.needs_input_grad[1:6], strict=True))
+        ]
+        native = kernels(vertices)
+        args = _arguments(native, ctx.grid, inputs, (cases, first_vertex, quad_starts), ctx.training)
+        native.flexicubes_backward(
+            args, *ctx.size, vertices=pointer(vertices), v_vertices=pointer(v_vertices),
+            v_deviation=pointer(v_deviation), v_sdf=pointer(out[0]), v_offsets=pointer(out[1]), v_alpha=pointer(out[2]),
+            v_beta=pointer(out[3]), v_gamma=pointer(out[4]),
+        )  # fmt: skip
+        return None, *out, None
+
+
+def _arguments(
+    native: Any, grid: VoxelGrid, inputs: list[Tensor | None], state: tuple[Tensor, Tensor, Tensor], training: bool
+) -> Any:
+    sdf, offsets, alpha, beta, gamma = inputs
+    cases, first_vertex, quad_starts = state
+    return native.FlexiCubesArgs(
+        voxels=len(grid), layers=len(grid.layer_starts) - 1, layer_starts=pointer(grid.layer_starts),
+        voxel_corners=pointer(grid.voxel_corners), corner_voxel=pointer(grid.corner_voxel),
+        corners=pointer(grid.corners), origin=grid.origin.tolist(), voxel_size=grid.voxel_size, sdf=pointer(sdf),
+        offsets=pointer(offsets), alpha=pointer(alpha), beta=pointer(beta), gamma=pointer(gamma), training=training,
+        cases=pointer(cases), first_vertex=pointer(first_vertex), quad_starts=pointer(quad_starts),
+    )  # fmt: skip
+
+
+def cut_edges(grid: VoxelGrid, sdf: Tensor) -> Tensor:
+    """The lattice edges on which the sign changes, each once: [E, 2] int64 rows of `grid.corners`."""
+    inside = (sdf.detach() < 0)[grid.voxel_corners.long()]
+    surface = (inside.any(1) & ~inside.all(1)).nonzero()[:, 0]
+    edges = grid.voxel_corners[surface].long()[:, EDGE_CORNERS].reshape(-1, 2)
+    edges = edges[(sdf[edges[:, 0]] < 0) != (sdf[edges[:, 1]] < 0)]
+    unique = torch.unique(edges[:, 0] * len(grid.corners) + edges[:, 1])
+    return torch.stack([unique // len(grid.corners), unique % len(grid.corners)], dim=1)
+
+
+def sign_loss(grid: VoxelGrid, sdf: Tensor, scale: float | None = None) -> Tensor:
+    """Mean cross-entropy that asks both ends of a cut edge for one sign; a scalar.
+
+    sdf: [K].   scale: what counts as one, the voxel size unless given. It takes away surfaces that nothing else holds.
+    Source: Munkberg et al. 2022, eq. 2, as used by FlexiCubes.
+    """
+    edges = cut_edges(grid, sdf)
+    if not len(edges):
+        return sdf.sum() * 0
+    values = sdf[edges] / (scale or grid.voxel_size)
+    target = (values.detach().flip(1) >= 0).to(values.dtype)
+    return binary_cross_entropy_with_logits(values, target) * 2
