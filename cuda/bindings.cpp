@@ -1,5 +1,4 @@
 // Python module `recon._core`: pointers in, nothing owned. The callers in recon/render allocate and check shapes.
-#include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -9,23 +8,14 @@
 #include <tuple>
 #include <vector>
 
+#include "bindings.h"
 #include "bindings_mesh.h"
 #include "cpu/kernels.h"
 #include "cpu/thread_pool.h"
 #include "recon/ellipse.h"
 #include "recon/primitive.h"
 
-namespace nb = nanobind;
-using namespace nb::literals;
-
 namespace {
-
-using Pointer = uintptr_t;  // Tensor.data_ptr(); 0 for none
-
-template <class T>
-T* at(Pointer p) {
-    return reinterpret_cast<T*>(p);
-}
 
 template <class T>
 void copy_pointers(const std::vector<Pointer>& from, T* (&to)[recon::kMaxParameters]) {
@@ -234,6 +224,7 @@ void bind(nb::module_& m, const recon::Kernels<Real>& (*kernels)()) {
             kernels().adam(args);
         },
         "args"_a);
+    bind_stereo(m, kernels);
 }
 
 }  // namespace
@@ -247,6 +238,8 @@ NB_MODULE(_core, m) {
     m.attr("FULL_PROBE") = recon::kFullProbe;
     m.attr("MAX_CHANNELS") = recon::kMaxChannels;
     m.attr("BIN_CHUNKS") = recon::kBinChunks;
+    m.attr("STEREO_MARGIN") = recon::kStereoMargin;
+    m.attr("MAX_STEREO_SOURCES") = recon::kMaxStereoSources;
     m.attr("MIN_ALPHA") = recon::kMinAlpha;
     m.attr("MIN_TRANSMITTANCE") = recon::kMinTransmittance;
     m.attr("FRUSTUM_MARGIN") = recon::kFrustumMargin;

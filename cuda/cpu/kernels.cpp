@@ -3,6 +3,7 @@
 
 #include "cpu/adam.h"
 #include "cpu/image_loss.h"
+#include "cpu/stereo.h"
 #include "recon/families.h"
 
 #define RECON_CONCAT_(a, b) a##b
@@ -19,6 +20,7 @@ RECON_FAMILIES(RECON_DECLARE)
 static const FamilyKernels<RECON_REAL>* const kFamilies[] = {RECON_FAMILIES(RECON_ADDRESS)};
 
 extern const Kernels<RECON_REAL> RECON_CONCAT(kTable_, RECON_ISA);
-const Kernels<RECON_REAL> RECON_CONCAT(kTable_, RECON_ISA) = {RECON_TEXT(RECON_ISA), kFamilies, image_loss<RECON_REAL>, adam<RECON_REAL>};
+const Kernels<RECON_REAL> RECON_CONCAT(kTable_, RECON_ISA) = {RECON_TEXT(RECON_ISA), kFamilies, image_loss<RECON_REAL>, adam<RECON_REAL>,
+                                                                       stereo_sweep<RECON_REAL>};
 
 }  // namespace recon

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "recon/raster_args.h"
+#include "recon/stereo_args.h"
 #include "recon/training_args.h"
 
 namespace recon {
@@ -28,6 +29,7 @@ struct Kernels {
     const FamilyKernels<Real>* const* families;  // family_count() of them
     void (*image_loss)(const ImageLossArgs<Real>&, double* out);
     void (*adam)(const AdamArgs<Real>&);
+    void (*stereo_sweep)(const StereoArgs<Real>&);
 };
 
 // Length of project_backward's `partial` for `count` primitives.
