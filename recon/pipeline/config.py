@@ -14,6 +14,7 @@ from recon.config import config
 from recon.errors import ReconError
 from recon.pipeline import presets, schema
 from recon.pipeline.document import Document, KeyPath, Place, load_yaml, parse_value
+from recon.poses.dense import DenseConfig
 from recon.poses.triangulate import TriangulateConfig
 from recon.splats.config import SplatsConfig
 
@@ -42,6 +43,8 @@ class PosesConfig:
     """Refine poses that were estimated. Known poses are taken as they are; the run says so."""
     triangulate: TriangulateConfig = field(default_factory=TriangulateConfig)
     """Points from the training photos, for captures that come without points."""
+    dense: DenseConfig = field(default_factory=DenseConfig)
+    """Points all over the surfaces, which the splats start at."""
 
 
 @config

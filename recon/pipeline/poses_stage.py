@@ -15,12 +15,13 @@ from recon.errors import ReconError
 from recon.events import Progress, StageWarning
 from recon.io.capture import Capture, Skipped, read_capture
 from recon.io.files import shorten
-from recon.io.images import prepare_view
+from recon.io.images import load_image, prepare_view
 from recon.io.splits import assign_splits
 from recon.pipeline.config import RunConfig, to_plain
 from recon.pipeline.stage import StageContext, StageOutput, artifact_key, hash_file
+from recon.poses.dense import DenseInput, make_source
 from recon.poses.known import check_poses, with_points
-from recon.scene import Points, Scene, View
+from recon.scene import Node, Points, Scene, View
 
 
 class PosesStage:
@@ -71,7 +72,7 @@ class PosesStage:
             context.events(StageWarning(self.name, "no view is held out, so quality on new views cannot be measured"))
         with_seeds = with_points(source, self.config.poses.triangulate, seed=self.config.seed, events=context.events)
         prepared = self._prepare(with_seeds.views, context)
-        result = replace(with_seeds, views=prepared, provenance=())
+        result = self._with_dense_points(replace(with_seeds, views=prepared, provenance=()), context)
         train, test = len(result.split("train")), len(result.split("test"))
         points = 0 if result.points is None else len(result.points.positions)
         camera = prepared[0].camera
@@ -86,6 +87,26 @@ class PosesStage:
                 "skipped": len(self.capture.skipped),
             },
         )
+
+    def _with_dense_points(self, scene: Scene, context: StageContext) -> Scene:
+        """Dense points in place of the sparse ones, where there are enough; the photos are those of the next stages."""
+        config, views = self.config.poses.dense, scene.split("train")
+        source = make_source(config)
+        if source is None or len(views) < 2:
+            return scene
+        given = DenseInput(
+            views, [load_image(view) for view in views], scene.points, self.config.seed,
+            lambda done, total: context.events(Progress(self.name, done, total)),
+        )  # fmt: skip
+        points = source.points(given)
+        if len(points.positions) < config.min_points:
+            message = (
+                f"dense start: {len(points.positions)} points, at least {config.min_points} wanted: the photos share "
+                "too little; starting at the sparse points"
+            )
+            context.events(StageWarning(self.name, message))
+            return scene
+        return scene.with_node(Node("points", points, kind="scene"))
 
     def _prepare(self, views: Sequence[View], context: StageContext) -> tuple[View, ...]:
         """Undistorted and scaled photos in `images/`, in threads: decoding and resampling leave the interpreter."""

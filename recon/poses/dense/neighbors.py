@@ -47,7 +47,7 @@ def scene_points(views: Sequence[View], points: Tensor | None) -> Tensor:
         pose = view.world_to_camera
         found.append((rays * depths[:, None] - pose[:3, 3]) @ pose[:3, :3])
     together = torch.cat(found)
-    shared = sum(visible(together, view)[1].long() for view in views) >= 2
+    shared = torch.stack([visible(together, view)[1] for view in views]).sum(0) >= 2
     return together[shared] if int(shared.sum()) >= _FEW else together
 
 

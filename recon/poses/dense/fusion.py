@@ -1,0 +1,118 @@
+"""Depth maps to one cloud of points: what other photos confirm is kept, once, with a colour, a normal and a size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from recon.config import config
+from recon.geometry.camera import pixel_grid, project, unproject
+from recon.poses.dense.depth_maps import DepthMap
+from recon.scene.nodes import Points
+
+
+@config
+class FusionConfig:
+    """Which pixels of the depth maps become points."""
+
+    max_pixel_error: Annotated[float, Field(gt=0)] = 1.0
+    """A photo confirms a pixel when its own depth leads back to within this of it, px."""
+    max_depth_error: Annotated[float, Field(gt=0)] = 0.01
+    """And when the two depths differ by at most this share."""
+    max_cost: Annotated[float, Field(gt=0, le=2)] = 0.25
+    """Largest `DepthMap.cost` of a pixel that one photo confirms; twice that where two or more do. Few photos far
+    apart agree on much that is wrong, and hardly ever well."""
+    max_points: Annotated[int, Field(ge=1)] = 40_000
+    """Points to keep; more are thinned at random, and the rest grow to fill the gaps."""
+
+
+def fuse(maps: Sequence[DepthMap], config: FusionConfig, seed: int) -> Points:
+    """Points in world coordinates, float32; none where nothing is confirmed.
+
+    A point is the mean of what the photos that confirm each other say. Its scale is the radius of its pixel's patch.
+    """
+    taken = [torch.zeros(one.inverse_depth.shape, dtype=torch.bool) for one in maps]
+    rows: list[tuple[Tensor, ...]] = []
+    for i, one in enumerate(maps):
+        if not one.sources:
+            continue
+        confirmed, total, seen_at = _confirm(i, maps, config)
+        agreed = one.cost <= config.max_cost * confirmed.clamp(max=2)
+        good = (confirmed > 0) & agreed & torch.from_numpy(one.valid) & ~taken[i]
+        for j, (inside, pixels) in seen_at.items():
+            x, y = pixels[inside & good].unbind(-1)
+            taken[j][y, x] = True
+        count = (confirmed + 1)[good]
+        positions = total[good] / count[:, None]
+        depths = 1 / one.inverse_depth[good].double()
+        focal = one.view.camera.K.diagonal()[:2].double().prod().sqrt()
+        colors = torch.from_numpy(one.rgb)[good]
+        rows.append((positions.float(), colors, normals(one)[good].float(), (depths / focal * 0.5).float()))
+    if not rows or sum(len(row[0]) for row in rows) == 0:
+        return Points(torch.zeros(0, 3), torch.zeros(0, 3))
+    positions, colors, directions, scales = (torch.cat(column) for column in zip(*rows, strict=True))
+    if len(positions) > config.max_points:
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(len(positions), generator=generator)[: config.max_points].sort().values
+        growth = math.sqrt(len(positions) / config.max_points)
+        positions, colors, directions, scales = (
+            positions[chosen], colors[chosen], directions[chosen], scales[chosen] * growth,
+        )  # fmt: skip
+    return Points(positions, colors, directions, scales)
+
+
+def normals(one: DepthMap) -> Tensor:
+    """[H, W, 3] unit normals in world coordinates, towards the camera, float64.
+
+    The plane q = q0 + qx dx + qy dy is n . X = 1 with n K^-1 (x, y, 1) = q, so n = (fx qx, fy qy, q at the centre).
+    """
+    camera = one.view.camera
+    K = camera.K.double()
+    offsets = pixel_grid(camera.width, camera.height, torch.float64) - K[:2, 2]
+    qx, qy = one.slopes.double()
+    at_center = one.inverse_depth.double() - qx * offsets[..., 0] - qy * offsets[..., 1]
+    n = torch.stack([K[0, 0] * qx, K[1, 1] * qy, at_center], -1)
+    return -torch.nn.functional.normalize(n, dim=-1) @ one.view.world_to_camera[:3, :3]
+
+
+def _confirm(
+    i: int, maps: Sequence[DepthMap], config: FusionConfig
+) -> tuple[Tensor, Tensor, dict[int, tuple[Tensor, Tensor]]]:
+    """How many photos confirm each pixel of map `i` [H, W], the sum of the points they see there [H, W, 3], and for
+    each photo which pixels it confirms [H, W] and where they are in it [H, W, 2].
+    """
+    one = maps[i]
+    camera, pose = one.view.camera, one.view.world_to_camera
+    K = camera.K.double()
+    grid = pixel_grid(camera.width, camera.height, torch.float64)
+    world = (unproject(grid, 1 / one.inverse_depth.double(), K) - pose[:3, 3]) @ pose[:3, :3]
+    confirmed, total, seen_at = torch.zeros(one.inverse_depth.shape, dtype=torch.long), world.clone(), {}
+    for j, other in enumerate(maps):
+        if j == i or not other.sources:
+            continue
+        there, other_K = other.view.world_to_camera, other.view.camera.K.double()
+        local = world @ there[:3, :3].T + there[:3, 3]
+        z = local[..., 2]
+        pixels = project(local, other_K)
+        size = torch.tensor([other.view.camera.width, other.view.camera.height])
+        inside = (z > 1e-9) & (pixels >= 0).all(-1) & (pixels < size).all(-1)
+        index = torch.where(inside[..., None], pixels, torch.zeros_like(pixels)).long()
+        x, y = index.unbind(-1)
+        # The other's plane at this very place rather than at its pixel's centre.
+        shift = torch.where(inside[..., None], pixels - index - 0.5, torch.zeros_like(pixels))
+        q = other.inverse_depth[y, x] + (other.slopes[:, y, x] * shift.permute(2, 0, 1)).sum(0)
+        inside = inside & (q > 0) & ((q * z - 1).abs() <= config.max_depth_error) & torch.from_numpy(other.valid)[y, x]
+        theirs = unproject(pixels, 1 / q.clamp_min(1e-12).double(), other_K)
+        theirs_world = (theirs - there[:3, 3]) @ there[:3, :3]
+        back = theirs_world @ pose[:3, :3].T + pose[:3, 3]
+        error = (project(back, K) - grid).norm(dim=-1)
+        inside = inside & (back[..., 2] > 0) & (error <= config.max_pixel_error)
+        confirmed += inside
+        total += torch.where(inside[..., None], theirs_world, torch.zeros_like(theirs_world))
+        seen_at[j] = (inside, index)
+    return confirmed, total, seen_at

@@ -1,0 +1,179 @@
+"""The search for the plane at every pixel of one photo, with the native core's sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon.geometry import rigid
+from recon.poses.dense.depth_maps import StereoConfig
+from recon.render.library import core, kernels, pointer
+from recon.scene.nodes import View
+
+_WORST = 2.0  # the core's kWorstCost
+_NOT_HERE = 1e6  # cost of what lies outside of the image, so that nobody takes its plane
+
+
+@dataclass(frozen=True)
+class ReducedPhoto:
+    """A photo at one resolution."""
+
+    view: View
+    rgb: np.ndarray
+    valid: np.ndarray
+
+    @staticmethod
+    def make(view: View, rgb: np.ndarray, alpha: np.ndarray | None, max_side: int) -> ReducedPhoto:
+        valid = np.ones(rgb.shape[:2], bool) if alpha is None else alpha > 0.5
+        return ReducedPhoto(view, rgb.astype(np.float32), valid).shrunk(max(1.0, max(rgb.shape[:2]) / max_side))
+
+    def shrunk(self, factor: float) -> ReducedPhoto:
+        """The photo with width and height divided by `factor`."""
+        camera = self.view.camera
+        width, height = max(1, round(camera.width / factor)), max(1, round(camera.height / factor))
+        if (width, height) == (camera.width, camera.height):
+            return self
+        rgb = cv2.resize(self.rgb, (width, height), interpolation=cv2.INTER_AREA)
+        valid = cv2.resize(self.valid.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0.5
+        return ReducedPhoto(replace(self.view, camera=camera.resized(width, height)), rgb, valid)
+
+    @property
+    def gray(self) -> np.ndarray:
+        """[H, W] float32 in [0, 255]."""
+        gray: np.ndarray = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY) * np.float32(255)
+        return gray
+
+
+class PlaneSearch:
+    """The planes of one photo's pixels, kept in maps with a margin (see cuda/include/recon/stereo_args.h)."""
+
+    def __init__(
+        self, photo: ReducedPhoto, sources: list[ReducedPhoto], depths: tuple[float, float], config: StereoConfig,
+        generator: torch.Generator,
+    ) -> None:  # fmt: skip
+        self.photo, self.sources, self.config, self.generator = photo, sources, config, generator
+        self.smallest, self.largest = 1 / depths[1], 1 / depths[0]
+        self.others: list[Tensor] | None = None
+        self.planes, self.cost, self.size = torch.zeros(0), torch.zeros(0), (0, 0)
+
+    def coarse_to_fine(self, tick: Callable[[], None]) -> None:
+        for level in reversed(range(self.config.levels)):
+            self._enter(2.0**level)
+            if level == self.config.levels - 1:
+                self._begin()
+            else:
+                self._run(None)
+            shake = 0.1 if level == self.config.levels - 1 else 0.03
+            for sweep in range(self.config.sweeps + (2 if level == self.config.levels - 1 else 0)):
+                self._run(shake * 0.5**sweep)
+            tick()
+
+    def agree(self, inverse_depths: list[Tensor]) -> None:
+        """Sweeps in which the sources' depths count."""
+        self.others = inverse_depths
+        self._run(None)
+        for sweep in range(self.config.geometric_sweeps):
+            self._run(0.01 * 0.5**sweep)
+
+    def inverse_depth(self) -> Tensor:
+        """[H, W]"""
+        return self._inside(self.planes)[0].contiguous()
+
+    def result(self) -> tuple[Tensor, Tensor]:
+        """Inverse depth and its slopes [3, H, W], and their cost [H, W]."""
+        return self._inside(self.planes).clone(), self._inside(self.cost).clone()
+
+    def _enter(self, factor: float) -> None:
+        """Make maps for photos shrunk by `factor`, with the planes found so far."""
+        before, old_size = self.planes, self.size
+        self.small = self.photo.shrunk(factor)
+        self.others = None
+        margin, height, width = core.STEREO_MARGIN, *self.small.rgb.shape[:2]
+        self.size = (height, width)
+        shape = (height + 2 * margin, width + 2 * margin + 16)
+        bordered = np.pad(self.small.gray, ((margin, margin), (margin, margin + 16)), mode="edge")
+        self.image = torch.from_numpy(np.ascontiguousarray(bordered))
+        self.planes = torch.zeros(3, *shape)
+        self.cost = torch.full(shape, _NOT_HERE)
+        if before.numel():
+            old = self._inside_of(before, old_size)
+            grown = torch.nn.functional.interpolate(old[None], self.size, mode="nearest")[0]
+            grown[1] *= old.shape[2] / width
+            grown[2] *= old.shape[1] / height
+            self._inside(self.planes).copy_(grown)
+        self.matched = [_matched(self.small.view, other.shrunk(factor)) for other in self.sources]
+
+    def _begin(self) -> None:
+        """The best of evenly spaced planes that face the camera."""
+        best = torch.full(self.size, _WORST + 1)
+        planes = torch.zeros(3, *self.size)
+        for q in torch.linspace(self.smallest, self.largest, self.config.hypotheses).tolist():
+            self._inside(self.planes)[0] = q
+            self._run(None)
+            cost = self._inside(self.cost)
+            better = cost < best
+            best, planes[0] = torch.where(better, cost, best), torch.where(better, q, planes[0])
+        self._inside(self.planes).copy_(planes)
+        self._inside(self.cost).copy_(best)
+
+    def _run(self, shake: float | None) -> None:
+        """One sweep; without a shake it only finds the costs."""
+        if not self.matched:
+            self._inside(self.cost).fill_(_WORST)
+            return
+        native, camera, (height, width) = kernels(self.image), self.small.view.camera, self.size
+        noise = torch.zeros(0) if shake is None else torch.rand(self.planes.shape, generator=self.generator) * 2 - 1
+        planes, cost = self.planes.clone(), torch.full_like(self.cost, _NOT_HERE)
+        native.stereo_sweep(
+            width=width, height=height, stride=self.planes.shape[-1], fx=float(camera.K[0, 0]),
+            fy=float(camera.K[1, 1]), cx=float(camera.K[0, 2]), cy=float(camera.K[1, 2]), image=pointer(self.image),
+            planes=pointer(self.planes), cost=0 if shake is None else pointer(self.cost),
+            noise=0 if shake is None else pointer(noise), planes_out=pointer(planes), cost_out=pointer(cost),
+            smallest=self.smallest, largest=self.largest, shake=shake or 0.0, color_sigma=self.config.color_sigma,
+            geometric_weight=self.config.geometric_weight, radius=self.config.radius, step=self.config.step,
+            best=max(1, (len(self.matched) + 1) // 2), sources=self._native_sources(native),
+        )  # fmt: skip
+        self.planes, self.cost = planes, cost
+
+    def _native_sources(self, native: Any) -> list[Any]:
+        return [
+            native.StereoSource(
+                width=one["quads"].shape[1], height=one["quads"].shape[0], quads=pointer(one["quads"]),
+                inverse_depth=0 if self.others is None else pointer(self.others[index]), **one["matrices"],
+            )
+            for index, one in enumerate(self.matched)
+        ]  # fmt: skip
+
+    def _inside(self, maps: Tensor) -> Tensor:
+        return self._inside_of(maps, self.size)
+
+    @staticmethod
+    def _inside_of(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+        margin = core.STEREO_MARGIN
+        return maps[..., margin : margin + size[0], margin : margin + size[1]]
+
+
+def _matched(reference: View, source: ReducedPhoto) -> dict[str, Any]:
+    """A source as the core wants it."""
+    gray = np.clip(source.gray + 0.5, 0, 255).astype(np.uint32)
+    right, below = np.roll(gray, -1, 1), np.roll(gray, -1, 0)
+    quads = gray | right << 8 | below << 16 | np.roll(right, -1, 0) << 24
+    a_to_b = source.view.world_to_camera @ rigid.inverse(reference.world_to_camera)
+    b_to_a = rigid.inverse(a_to_b)
+    K, K_source = reference.camera.K.double(), source.view.camera.K.double()
+    matrices = {
+        "from_ray": K_source @ a_to_b[:3, :3],
+        "from_center": K_source @ a_to_b[:3, 3],
+        "to_reference": K @ b_to_a[:3, :3] @ K_source.inverse(),
+        "to_center": K @ b_to_a[:3, 3],
+    }
+    return {
+        "quads": torch.from_numpy(np.ascontiguousarray(quads).view(np.int32)),
+        "matrices": {name: value.flatten().tolist() for name, value in matrices.items()},
+    }
