@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from recon.config import config
 from recon.poses.dense.depth_maps import StereoConfig
@@ -16,10 +18,9 @@ from recon.poses.dense.stereo import StereoSource
 class DenseConfig:
     """Points all over the surfaces, where sparse ones leave gaps: what few photos gain most from."""
 
-    method: Literal["auto", "stereo", "none"] = "auto"
-    """`stereo`: multi-view stereo over the training photos. `auto`: stereo where at least two photos share something.
-    `none`: start at the sparse points."""
-    min_points: int = 500
+    method: Literal["stereo", "none"] = "stereo"
+    """`stereo`: multi-view stereo over the training photos. `none`: start at the sparse points."""
+    min_points: Annotated[int, Field(ge=1)] = 500
     """With fewer dense points than this the run goes on with the sparse ones, and says so."""
     stereo: StereoConfig = field(default_factory=StereoConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)

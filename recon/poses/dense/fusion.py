@@ -37,32 +37,47 @@ def fuse(maps: Sequence[DepthMap], config: FusionConfig, seed: int) -> Points:
     A point is the mean of what the photos that confirm each other say. Its scale is the radius of its pixel's patch.
     """
     taken = [torch.zeros(one.inverse_depth.shape, dtype=torch.bool) for one in maps]
-    rows: list[tuple[Tensor, ...]] = []
+    parts: list[Points] = []
     for i, one in enumerate(maps):
         if not one.sources:
             continue
         confirmed, total, seen_at = _confirm(i, maps, config)
         agreed = one.cost <= config.max_cost * confirmed.clamp(max=2)
-        good = (confirmed > 0) & agreed & torch.from_numpy(one.valid) & ~taken[i]
+        good = (confirmed > 0) & agreed & torch.from_numpy(one.valid)
+        fresh = good & ~taken[i]
         for j, (inside, pixels) in seen_at.items():
             x, y = pixels[inside & good].unbind(-1)
             taken[j][y, x] = True
-        count = (confirmed + 1)[good]
-        positions = total[good] / count[:, None]
-        depths = 1 / one.inverse_depth[good].double()
-        focal = one.view.camera.K.diagonal()[:2].double().prod().sqrt()
-        colors = torch.from_numpy(one.rgb)[good]
-        rows.append((positions.float(), colors, normals(one)[good].float(), (depths / focal * 0.5).float()))
-    if not rows or sum(len(row[0]) for row in rows) == 0:
+        parts.append(_points(one, fresh, total / (confirmed + 1)[..., None]))
+    return _thinned(parts, config.max_points, seed)
+
+
+def _points(one: DepthMap, where: Tensor, world: Tensor) -> Points:
+    """The pixels `where` [H, W] of a map as points at `world` [H, W, 3]."""
+    focal = one.view.camera.K.diagonal()[:2].double().prod().sqrt()
+    patch = 0.5 / (one.inverse_depth[where].double() * focal)
+    return Points(world[where].float(), torch.from_numpy(one.rgb)[where], normals(one)[where].float(), patch.float())
+
+
+def _world(one: DepthMap) -> Tensor:
+    """[H, W, 3] float64, what the pixels' centres show."""
+    camera, pose = one.view.camera, one.view.world_to_camera
+    grid = pixel_grid(camera.width, camera.height, torch.float64)
+    return (unproject(grid, 1 / one.inverse_depth.double(), camera.K.double()) - pose[:3, 3]) @ pose[:3, :3]
+
+
+def _thinned(parts: Sequence[Points], most: int, seed: int) -> Points:
+    """All parts in one cloud; of more than `most` points a random choice, grown to fill the gaps."""
+    if sum(len(part.positions) for part in parts) == 0:
         return Points(torch.zeros(0, 3), torch.zeros(0, 3))
-    positions, colors, directions, scales = (torch.cat(column) for column in zip(*rows, strict=True))
-    if len(positions) > config.max_points:
+    columns = [[getattr(part, name) for part in parts] for name in ("positions", "colors", "normals", "scales")]
+    positions, colors, directions, scales = (torch.cat(column) for column in columns)
+    if len(positions) > most:
         generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(len(positions), generator=generator)[: config.max_points].sort().values
-        growth = math.sqrt(len(positions) / config.max_points)
-        positions, colors, directions, scales = (
-            positions[chosen], colors[chosen], directions[chosen], scales[chosen] * growth,
-        )  # fmt: skip
+        chosen = torch.randperm(len(positions), generator=generator)[:most].sort().values
+        growth = math.sqrt(len(positions) / most)
+        positions, colors, directions = positions[chosen], colors[chosen], directions[chosen]
+        scales = scales[chosen] * growth
     return Points(positions, colors, directions, scales)
 
 
@@ -89,8 +104,7 @@ def _confirm(
     one = maps[i]
     camera, pose = one.view.camera, one.view.world_to_camera
     K = camera.K.double()
-    grid = pixel_grid(camera.width, camera.height, torch.float64)
-    world = (unproject(grid, 1 / one.inverse_depth.double(), K) - pose[:3, 3]) @ pose[:3, :3]
+    grid, world = pixel_grid(camera.width, camera.height, torch.float64), _world(one)
     confirmed, total, seen_at = torch.zeros(one.inverse_depth.shape, dtype=torch.long), world.clone(), {}
     for j, other in enumerate(maps):
         if j == i or not other.sources:
