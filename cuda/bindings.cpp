@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "bindings.h"
-#include "bindings_mesh.h"
 #include "cpu/kernels.h"
 #include "cpu/thread_pool.h"
 #include "recon/ellipse.h"

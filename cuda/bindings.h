@@ -17,5 +17,11 @@ T* at(Pointer p) {
     return reinterpret_cast<T*>(p);
 }
 
+// Each adds its part of one precision to a submodule.
+template <class Real>
+void bind_mesh(nb::module_& m);
 template <class Real>
 void bind_stereo(nb::module_& m, const recon::Kernels<Real>& (*kernels)());
+
+// Adds what has no precision: lattices and connectivity.
+void bind_lattice(nb::module_& m);

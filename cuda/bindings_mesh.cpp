@@ -1,5 +1,4 @@
-#include "bindings_mesh.h"
-
+// The mesh part of `recon._core`.
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -8,23 +7,15 @@
 #include <tuple>
 #include <vector>
 
+#include "bindings.h"
 #include "cpu/flexicubes.h"
 #include "cpu/mesh_raster.h"
 #include "cpu/voxels.h"
 #include "recon/flexicubes.h"
 
-namespace nb = nanobind;
-using namespace nb::literals;
-
 namespace {
 
-using Pointer = uintptr_t;  // Tensor.data_ptr(); 0 for none
 using Unlocked = nb::call_guard<nb::gil_scoped_release>;
-
-template <class T>
-T* at(Pointer p) {
-    return reinterpret_cast<T*>(p);
-}
 
 }  // namespace
 

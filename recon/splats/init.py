@@ -21,8 +21,8 @@ from recon.splats.families import Seeds
 class InitConfig:
     """How many primitives to start with, where and how large."""
 
-    opacity: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Opacity of every primitive."""
+    opacity: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Opacity of every primitive; by default 0.3 at dense points, which know the size of their patch, else 0.1."""
     neighbors: Annotated[int, Field(ge=1)] = 3
     """A primitive's size is the root mean square distance to this many nearest points."""
     scale: Annotated[float, Field(gt=0)] = 1.0
@@ -76,6 +76,13 @@ def initial_seeds(
         torch.nn.functional.normalize(normals, dim=-1),
         nearest.clamp_min(smallest),
     )
+
+
+def initial_opacity(scene: Scene, config: InitConfig) -> float:
+    """Opacity of the first primitives, in (0, 1)."""
+    if config.opacity is not None:
+        return config.opacity
+    return 0.1 if scene.points is None or scene.points.scales is None else 0.3
 
 
 def neighbor_distances(positions: Tensor, neighbors: int) -> Tensor:

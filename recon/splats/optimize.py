@@ -23,7 +23,7 @@ from recon.splats.checkpoint import Journal, fingerprint, load_checkpoint, save_
 from recon.splats.config import SplatsConfig
 from recon.splats.density import DensityStrategy, make_strategy
 from recon.splats.families import make_family
-from recon.splats.init import initial_seeds
+from recon.splats.init import initial_opacity, initial_seeds
 from recon.splats.losses import choose_background, photometric_loss, squared_error
 from recon.splats.photos import TrainingPhoto, training_photos
 from recon.splats.regularizers import Regularizer, make_regularizers
@@ -98,7 +98,7 @@ def optimize(
     else:
         # The seeds are drawn from a generator of their own: a random start must not shift the training's numbers.
         seeds = initial_seeds(scene, config.init, torch.Generator().manual_seed(seed), events)
-        params = family.initial_parameters(seeds, config.init.opacity, config.sh_degree)
+        params = family.initial_parameters(seeds, initial_opacity(scene, config.init), config.sh_degree)
         state, journal = TrainState.create(family, params, scene.extent(), seed).to(device), Journal()
         strategy.start(state)
 

@@ -27,7 +27,7 @@ class FusionConfig:
     max_cost: Annotated[float, Field(gt=0, le=2)] = 0.25
     """Largest `DepthMap.cost` of a pixel that one photo confirms; twice that where two or more do. Few photos far
     apart agree on much that is wrong, and hardly ever well."""
-    max_points: Annotated[int, Field(ge=1)] = 40_000
+    max_points: Annotated[int, Field(ge=1)] = 25_000
     """Points to keep; more are thinned at random, and the rest grow to fill the gaps."""
 
 

@@ -30,7 +30,7 @@ class GradientConfig:
     """Iterations between two changes."""
     grow_gradient: Positive | None = None
     """Mean screen-space gradient above which a primitive is cloned or split, per half image width. By default what
-    suits the family: 2e-4 for Gaussians and surfels, 8e-4 for exponentials, 1e-3 for convexes, 2e-3 for triangles."""
+    suits the family: 4e-4 for Gaussians and surfels, 8e-4 for exponentials, 1e-3 for convexes, 2e-3 for triangles."""
     absolute: bool = False
     """Sum the absolute gradients of pixels, which do not cancel in a primitive that is too large (AbsGS, Ye et al.
     2024). Raise `grow_gradient` to about 8e-4 with it."""
