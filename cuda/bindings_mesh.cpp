@@ -10,6 +10,7 @@
 #include "bindings.h"
 #include "cpu/flexicubes.h"
 #include "cpu/mesh_raster.h"
+#include "cpu/triangle_tree.h"
 #include "cpu/voxels.h"
 #include "recon/flexicubes.h"
 
@@ -128,6 +129,14 @@ void bind_mesh(nb::module_& m) {
                                      at<Real>(v_q));
         },
         "view"_a, nb::kw_only(), "found"_a, "count"_a, "image"_a, "channels"_a, "v_out"_a, "v_image"_a, "v_q"_a, Unlocked());
+
+    m.def(
+        "closest_points",
+        [](Pointer vertices, Pointer faces, int64_t face_count, Pointer points, int64_t count, Pointer face, Pointer barycentrics) {
+            closest_points(at<Real>(vertices), at<int32_t>(faces), face_count, at<Real>(points), count, at<int32_t>(face),
+                           at<Real>(barycentrics));
+        },
+        nb::kw_only(), "vertices"_a, "faces"_a, "face_count"_a, "points"_a, "count"_a, "face"_a, "barycentrics"_a, Unlocked());
 }
 
 template void bind_mesh<float>(nb::module_& m);

@@ -35,6 +35,14 @@ class Surface:
     deviation: Tensor
     """[duals]: mean absolute deviation of the distances from a dual vertex to its edges' crossings, scene units. Its
     mean is FlexiCubes' L_dev (eq. 8)."""
+    first_vertex: Tensor
+    """[M] int32: how many dual vertices the voxels before each one have."""
+
+    @property
+    def voxels(self) -> Tensor:
+        """[duals] int64: the voxel of each dual vertex."""
+        ends = torch.cat([self.first_vertex[1:], self.first_vertex.new_tensor([len(self.deviation)])])
+        return torch.repeat_interleave(ends - self.first_vertex)
 
 
 def extract(
@@ -69,8 +77,7 @@ def extract(
             bad = int((~torch.isfinite(tensor)).sum())
             raise ReconError(f"FlexiCubes {name}", found=f"{bad} values that are not finite", wanted="finite numbers")
     offsets = None if deform is None else 0.5 * grid.voxel_size * torch.tanh(deform)
-    vertices, faces, deviation = _Extract.apply(grid, sdf, offsets, alpha, beta, gamma, training)
-    return Surface(vertices, faces, deviation)
+    return Surface(*_Extract.apply(grid, sdf, offsets, alpha, beta, gamma, training))
 
 
 class _Extract(torch.autograd.Function):
@@ -78,7 +85,7 @@ class _Extract(torch.autograd.Function):
     def forward(
         ctx: Any, grid: VoxelGrid, sdf: Tensor, offsets: Tensor | None, alpha: Tensor | None, beta: Tensor | None,
         gamma: Tensor | None, training: bool,
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         inputs = [None if t is None else t.contiguous() for t in (sdf, offsets, alpha, beta, gamma)]
         layers = len(grid.layer_starts) - 1
         state = (
@@ -97,13 +104,14 @@ class _Extract(torch.autograd.Function):
         )
         ctx.grid, ctx.training, ctx.size = grid, training, (duals, quads)
         ctx.save_for_backward(*inputs, *state, vertices)
-        ctx.mark_non_differentiable(faces)
+        first_vertex = state[1]
+        ctx.mark_non_differentiable(faces, first_vertex)
         ctx.set_materialize_grads(False)
-        return vertices, faces, deviation
+        return vertices, faces, deviation, first_vertex
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        v_vertices, _, v_deviation = gradients
+        v_vertices, _, v_deviation, _ = gradients
         *inputs, cases, first_vertex, quad_starts, vertices = ctx.saved_tensors
         if v_vertices is None and v_deviation is None:
             return (None,) * 7

@@ -159,12 +159,19 @@ class VoxelGrid:
         if bool((parent < 0).any()):
             raise ValueError("finer has voxels outside of this grid")
         # Neighbours agree on a shared corner's value up to rounding: the first one decides.
-        numbers = torch.arange(len(finer)).repeat_interleave(8)
-        owner = torch.zeros(len(finer.corners), dtype=torch.int64)
-        owner.scatter_reduce_(0, finer.voxel_corners.long().reshape(-1), numbers, "amin", include_self=False)
-        place = (finer.corners - 2 * self.coords[parent[owner]]).to(values.dtype) / 2
-        around = self.voxel_corners[parent[owner]].long()
-        out = values.new_zeros(len(finer.corners), *values.shape[1:])
+        owner = torch.full((len(finer.corners),), len(finer), dtype=torch.int64)
+        for k in range(8):
+            owner.scatter_reduce_(0, finer.voxel_corners[:, k].long(), torch.arange(len(finer)), "amin")
+        owner = parent[owner]
+        # In pieces: at 1024^3 the weights of all corners at once would outgrow the lattice.
+        pieces = zip(finer.corners.split(1 << 20), owner.split(1 << 20), strict=True)
+        return torch.cat([self._trilinear(values, *piece) for piece in pieces])
+
+    def _trilinear(self, values: Tensor, fine_corners: Tensor, voxels: Tensor) -> Tensor:
+        """Corner values at lattice points of half the size, [N, 3], each in one of `voxels` [N]."""
+        place = (fine_corners - 2 * self.coords[voxels]).to(values.dtype) / 2
+        around = self.voxel_corners[voxels]
+        out = values.new_zeros(len(voxels), *values.shape[1:])
         for k, offset in enumerate(CORNERS.to(values.dtype)):
             weight = (offset * place + (1 - offset) * (1 - place)).prod(dim=1)
             out += weight.reshape(-1, *[1] * (values.ndim - 1)) * values[around[:, k]]
