@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -46,6 +49,33 @@ def peak_memory_mb() -> float:
     """Largest resident size of this process so far, MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024
+
+
+@contextmanager
+def peak_growth_mb() -> Iterator[list[float]]:
+    """Fills the list with the growth of the resident size, MB, at its largest within the block.
+
+    Linux only, where a process may reset its own peak; NaN elsewhere.
+    """
+    growth: list[float] = []
+    reset = Path("/proc/self/clear_refs")
+    if not reset.exists():
+        yield growth
+        growth.append(float("nan"))
+        return
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)  # memory that was freed earlier and kept would hide the growth
+    reset.write_text("5")
+    before = _status_mb("VmRSS")
+    yield growth
+    growth.append(_status_mb("VmHWM") - before)
+
+
+def _status_mb(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def device_name() -> str:

@@ -19,10 +19,6 @@ from recon.errors import ReconError
 from recon.mesh.voxels import VoxelGrid
 from recon.render.library import kernels, pointer
 
-_EDGES = [(e, k) for e in range(12) for k in [(e & 1) << (e // 4 + 1) % 3 | (e >> 1 & 1) << (e // 4 + 2) % 3]]
-EDGE_CORNERS = torch.tensor([[low, low | 1 << e // 4] for e, low in _EDGES])
-"""[12, 2] corners of each edge: edge e runs along axis e // 4."""
-
 
 @dataclass(frozen=True)
 class Surface:
@@ -73,7 +69,8 @@ def extract(
             continue
         if tensor.shape != shape or tensor.dtype != sdf.dtype:
             raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}; expected {shape} {sdf.dtype}")
-        if not bool(torch.isfinite(tensor).all()):
+        # A sum reads once and writes nothing; only when it overflows are the values looked at one by one.
+        if not bool(torch.isfinite(tensor.detach().sum())) and not bool(torch.isfinite(tensor).all()):
             bad = int((~torch.isfinite(tensor)).sum())
             raise ReconError(f"FlexiCubes {name}", found=f"{bad} values that are not finite", wanted="finite numbers")
     offsets = None if deform is None else 0.5 * grid.voxel_size * torch.tanh(deform)
@@ -146,13 +143,18 @@ def _arguments(
 
 
 def cut_edges(grid: VoxelGrid, sdf: Tensor) -> Tensor:
-    """The lattice edges on which the sign changes, each once: [E, 2] int64 rows of `grid.corners`."""
-    inside = (sdf.detach() < 0)[grid.voxel_corners.long()]
-    surface = (inside.any(1) & ~inside.all(1)).nonzero()[:, 0]
-    edges = grid.voxel_corners[surface].long()[:, EDGE_CORNERS].reshape(-1, 2)
-    edges = edges[(sdf[edges[:, 0]] < 0) != (sdf[edges[:, 1]] < 0)]
-    unique = torch.unique(edges[:, 0] * len(grid.corners) + edges[:, 1])
-    return torch.stack([unique // len(grid.corners), unique % len(grid.corners)], dim=1)
+    """The lattice edges on which the sign changes, each once: [E, 2] int64 rows of `grid.corners`.
+
+    Each voxel gives the three edges that end in its highest corner, so an edge at a lattice's rim may be left out.
+    """
+    last = grid.voxel_corners[:, 7]
+    inside = sdf.detach() < 0
+    edges = []
+    for axis in range(3):
+        first = grid.voxel_corners[:, 7 - (1 << axis)]
+        cut = (inside[first] != inside[last]).nonzero()[:, 0]
+        edges.append(torch.stack([first[cut], last[cut]], dim=1))
+    return torch.cat(edges).long()
 
 
 def sign_loss(grid: VoxelGrid, sdf: Tensor, scale: float | None = None) -> Tensor:

@@ -22,7 +22,7 @@ from recon.mesh.parameters import CubeParameters, Section, surface_of
 from recon.mesh.sections import choose_section, fits, inner_faces, parse_memory
 from recon.mesh.voxels import CORNERS, VoxelGrid
 from recon.render.image_loss import l1_ssim
-from recon.render.mesh import NEAR, Fragments, antialias, interpolate, rasterize_mesh
+from recon.render.mesh import NEAR, Fragments, antialias, interpolate, opposite_vertices, rasterize_mesh
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,9 @@ def _step(
         colors = surface_colors(grid, surface, leaves["colors"])
     inner = None if part is None else inner_faces(part, surface)
     loss = _regularity(grid, surface, leaves, config, done, unit)
+    opposite = opposite_vertices(surface.faces, len(surface.vertices))
     for target in chosen:
-        loss = loss + compare(surface, colors, target, config, unit, inner) / len(chosen)
+        loss = loss + compare(surface, opposite, colors, target, config, unit, inner) / len(chosen)
     loss.backward()  # type: ignore[no-untyped-call]
     fall = 0.1 + 0.45 * (1 + math.cos(math.pi * done))
     rates = dict.fromkeys(leaves, config.learning_rate * fall) | {"colors": config.color_rate}
@@ -169,13 +170,17 @@ def surface_colors(grid: VoxelGrid, surface: Surface, colors: Tensor) -> Tensor:
 
 def compare(
     surface: Surface,
+    opposite: Tensor,
     colors: Tensor | None,
     target: ViewTarget,
     config: RefineConfig,
     unit: float,
     inner: Tensor | None = None,
 ) -> Tensor:
-    """The losses of one view, a scalar. inner: [F] bool, the faces that may be compared, all without it."""
+    """The losses of one view, a scalar.
+
+    opposite: `opposite_vertices` of the faces.   inner: [F] bool, the faces that may be compared, all without it.
+    """
     camera = (target.world_to_camera, target.K)
     fragments = rasterize_mesh(surface.vertices, surface.faces, *camera, *_size(target), near=target.near)
     counted = torch.ones(target.height, target.width, dtype=surface.vertices.dtype)
@@ -186,7 +191,7 @@ def compare(
     loss = _geometry(surface, fragments, target, config, unit, counted)
     if target.mask is not None:
         covered = fragments.mask.to(counted.dtype)[..., None]
-        smooth = antialias(covered, fragments, surface.vertices, surface.faces, *camera)[..., 0]
+        smooth = antialias(covered, fragments, surface.vertices, surface.faces, *camera, opposite)[..., 0]
         loss = loss + config.mask * ((smooth - target.mask).abs() * counted).sum() / counted.sum().clamp(min=1)
     if target.photo is not None and colors is not None:
         shared = counted * fragments.mask if target.mask is None else counted * fragments.mask * target.mask

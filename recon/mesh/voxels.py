@@ -172,8 +172,9 @@ class VoxelGrid:
         place = (fine_corners - 2 * self.coords[voxels]).to(values.dtype) / 2
         around = self.voxel_corners[voxels]
         out = values.new_zeros(len(voxels), *values.shape[1:])
-        for k, offset in enumerate(CORNERS.to(values.dtype)):
-            weight = (offset * place + (1 - offset) * (1 - place)).prod(dim=1)
+        sides = torch.stack([1 - place, place])
+        for k, (x, y, z) in enumerate(CORNERS.tolist()):
+            weight = sides[x, :, 0] * sides[y, :, 1] * sides[z, :, 2]
             out += weight.reshape(-1, *[1] * (values.ndim - 1)) * values[around[:, k]]
         return out
 

@@ -93,18 +93,30 @@ def interpolate(attributes: Tensor, faces: Tensor, fragments: Fragments) -> Tens
 
 
 def antialias(
-    image: Tensor, fragments: Fragments, vertices: Tensor, faces: Tensor, world_to_camera: Tensor, K: Tensor
+    image: Tensor,
+    fragments: Fragments,
+    vertices: Tensor,
+    faces: Tensor,
+    world_to_camera: Tensor,
+    K: Tensor,
+    opposite: Tensor | None = None,
 ) -> Tensor:
     """Blend `image` [H, W, C] across silhouettes by the share of the pixel that they cut off.
 
     This gives silhouettes their gradient: the result is differentiable in image, vertices, pose and K. A silhouette is
     a boundary of the mesh, or an edge both of whose faces lie on the same side in the image.
+    opposite: `opposite_vertices` of the faces, for callers that draw one mesh several times.
     Source: Laine et al. 2020, section 3.5.
     """
     if image.shape[:2] != fragments.face_ids.shape or image.ndim != 3:
         raise ValueError(f"image is {tuple(image.shape)}; expected {tuple(fragments.face_ids.shape)} and channels")
     q = homogeneous_pixels(vertices, world_to_camera, K)
-    return _Antialias.apply(image, q, _index(faces, vertices), fragments)
+    index = _index(faces, vertices)
+    if opposite is None:
+        opposite = opposite_vertices(index, len(vertices))
+    elif opposite.shape != index.shape or opposite.dtype != torch.int32:
+        raise ValueError(f"opposite is {tuple(opposite.shape)} {opposite.dtype}; expected {tuple(index.shape)} int32")
+    return _Antialias.apply(image, q, index, fragments, opposite.contiguous())
 
 
 def opposite_vertices(faces: Tensor, vertex_count: int) -> Tensor:
@@ -213,14 +225,13 @@ def _attributes(
 
 class _Antialias(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, image: Tensor, q: Tensor, index: Tensor, fragments: Fragments) -> Tensor:
+    def forward(ctx: Any, image: Tensor, q: Tensor, index: Tensor, fragments: Fragments, opposite: Tensor) -> Tensor:
         if image.dtype != q.dtype:
             raise ValueError(f"image is {image.dtype}; vertices are {q.dtype}")
         image, q, native = image.contiguous(), q.contiguous(), kernels(q)
         height, width = fragments.face_ids.shape
         view = _view(native, q, index, width, height, fragments.near)
         starts = torch.empty(height + 1, dtype=torch.int64)
-        opposite = opposite_vertices(index, len(q))
         seen = {
             "face_ids": pointer(fragments.face_ids), "depth": pointer(fragments.depth),
             "opposite": pointer(opposite), "starts": pointer(starts),
@@ -245,4 +256,4 @@ class _Antialias(torch.autograd.Function):
             _view(native, q, index, *ctx.size), found=pointer(found), count=len(found), image=pointer(image),
             channels=image.shape[2], v_out=pointer(v_out), v_image=pointer(v_image), v_q=pointer(v_q),
         )  # fmt: skip
-        return v_image, v_q, None, None
+        return v_image, v_q, None, None, None

@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recon.mesh.flexicubes import EDGE_CORNERS
 from recon.mesh.voxels import VoxelGrid
 from recon.render.library import core
+
+_LOW = [(e & 1) << (e // 4 + 1) % 3 | (e >> 1 & 1) << (e // 4 + 2) % 3 for e in range(12)]
+EDGE_CORNERS = torch.tensor([[low, low | 1 << e // 4] for e, low in enumerate(_LOW)])
+"""[12, 2] corners of each edge: edge e runs along axis e // 4."""
 
 
 def extract_twin(
