@@ -19,7 +19,7 @@ from recon.config import config
 from recon.errors import ReconError
 from recon.mesh.flexicubes import Surface, sign_loss
 from recon.mesh.parameters import CubeParameters, Section, surface_of
-from recon.mesh.sections import choose_section, fits, inner_faces, parse_memory
+from recon.mesh.sections import choose_section, fits, has_room, inner_faces, parse_memory
 from recon.mesh.voxels import CORNERS, VoxelGrid
 from recon.render.image_loss import l1_ssim
 from recon.render.mesh import NEAR, Fragments, antialias, interpolate, opposite_vertices, rasterize_mesh
@@ -120,6 +120,35 @@ def refine(
         if progress:
             progress(step + 1, loss)
     return start
+
+
+def refine_levels(
+    start: CubeParameters,
+    targets: Sequence[ViewTarget],
+    config: RefineConfig,
+    voxel_size: float,
+    progress: Progress | None = None,
+) -> CubeParameters:
+    """Refine `start`, then halve its voxels, drop those away from the surface, and refine again, down to `voxel_size`.
+
+    A level that the budget cannot hold even asleep ends the descent: the finest level that fits is returned. `progress`
+    counts steps over all levels.
+    """
+    state = refine(start, targets, config, progress)
+    level = 1
+    while state.grid.voxel_size > voxel_size * 1.001:
+        finer = state.subdivided()
+        if not fits(finer, config.memory) and not has_room(finer, config.memory):
+            break
+        before = level * config.iterations
+        shifted = None if progress is None else _shifted(progress, before)
+        state = refine(finer, targets, config, shifted)
+        level += 1
+    return state
+
+
+def _shifted(progress: Progress, before: int) -> Progress:
+    return lambda step, loss: progress(before + step, loss)
 
 
 def _step(

@@ -59,6 +59,14 @@ def fits(start: CubeParameters, memory: str) -> bool:
     return len(start.grid) * _needs(start, copies=5, mesh=True) <= parse_memory(memory)
 
 
+def has_room(start: CubeParameters, memory: str) -> bool:
+    """Whether a section fits beside the sleeping whole."""
+    try:
+        return capacity(start, memory) > 0
+    except ReconError:
+        return False
+
+
 def capacity(start: CubeParameters, memory: str) -> int:
     """Voxels of a section beside the sleeping whole, ring included. Raises ReconError when the whole leaves no room."""
     budget, held = parse_memory(memory), len(start.grid) * _needs(start, copies=3, mesh=False)

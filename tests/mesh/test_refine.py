@@ -16,7 +16,7 @@ from recon.mesh.distance import mean_distance
 from recon.mesh.fit import FitConfig, fit_to_mesh, grid_around, start_from_mesh
 from recon.mesh.flexicubes import extract
 from recon.mesh.parameters import CubeParameters, section
-from recon.mesh.refine import RefineConfig, ViewTarget, refine
+from recon.mesh.refine import RefineConfig, ViewTarget, refine, refine_levels
 from recon.mesh.sections import capacity, choose_section, fits, parse_memory
 from recon.mesh.voxels import VoxelGrid
 from recon.render.mesh import antialias, interpolate, rasterize_mesh
@@ -132,6 +132,18 @@ def test_levels_keep_the_surface() -> None:
     assert topology(surface.faces).boundary_edges == 0
     assert abs(float(surface.vertices.norm(dim=1).mean()) - 0.6) < 0.005
     assert len(finer.grid) < 0.5 * 8 * len(start.grid)
+
+
+def test_coarse_to_fine_reaches_what_the_budget_holds() -> None:
+    vertices, faces = blob()
+    targets = views(vertices, faces, 8)
+    seen: list[int] = []
+    config = RefineConfig(iterations=25, views_per_step=2)
+    found = refine_levels(ball(0.6, 12), targets, config, 2 / 24, lambda step, _: seen.append(step))
+    assert found.grid.voxel_size == pytest.approx(2 / 24) and seen == list(range(1, 51))
+    assert error(found, vertices, faces) < 0.15 * found.grid.voxel_size
+    small = refine_levels(ball(0.6, 12), targets, replace(config, memory="8MB", iterations=1), 2 / 96)
+    assert 2 / 96 < small.grid.voxel_size < 2 / 12
 
 
 def test_sections_do_the_work_of_the_whole() -> None:
