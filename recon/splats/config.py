@@ -18,7 +18,7 @@ from recon.splats.families.gaussian import GaussianConfig
 from recon.splats.families.surfel import SurfelConfig
 from recon.splats.families.triangle import TriangleConfig
 from recon.splats.init import InitConfig
-from recon.splats.regularizers import DropoutConfig, OpacityDecayConfig
+from recon.splats.regularizers import BinocularConfig, DropoutConfig, OpacityDecayConfig
 from recon.splats.schedule import ResolutionConfig
 
 
@@ -63,6 +63,7 @@ class SplatsConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     opacity_decay: OpacityDecayConfig = field(default_factory=OpacityDecayConfig)
     dropout: DropoutConfig = field(default_factory=DropoutConfig)
+    binocular: BinocularConfig = field(default_factory=BinocularConfig)
     visible_adam: bool = False
     """Let Adam skip the primitives that the photo of the iteration does not show: quicker, and their moments wait."""
     antialias: bool = False

@@ -15,7 +15,7 @@ from recon.errors import ReconError
 from recon.events import Listener, Progress, StageWarning, ignore
 from recon.io.images import Image, load_image
 from recon.render.device import choose_device
-from recon.render.rasterize import RasterConfig, rasterize
+from recon.render.rasterize import RasterConfig, Render, rasterize
 from recon.scene.nodes import Node, Splats
 from recon.scene.scene import Scene
 from recon.splats.adam import adam_update
@@ -26,7 +26,7 @@ from recon.splats.families import make_family
 from recon.splats.init import initial_opacity, initial_seeds
 from recon.splats.losses import choose_background, photometric_loss, squared_error
 from recon.splats.photos import TrainingPhoto, training_photos
-from recon.splats.regularizers import Regularizer, make_regularizers
+from recon.splats.regularizers import Drawn, Regularizer, make_regularizers
 from recon.splats.schedule import sh_degree_at
 from recon.splats.state import TrainState
 
@@ -152,12 +152,20 @@ class _Loop:
             params = regularizer.render_parameters(state, params, progress)
         probe = self._fresh_probe(self.strategy.probe_width(iteration))
         family, drawn = state.family.rendered(params)
-        render = rasterize(
-            drawn, photo.world_to_camera, photo.K, photo.width, photo.height,
-            family=family, sh_degree=sh_degree_at(iteration, config.sh_interval, config.sh_degree),
-            background=background, screen_probe=probe, config=self.raster,
-        )  # fmt: skip
+
+        def draw(world_to_camera: Tensor, probe: Tensor | None = None, depth: bool = False) -> Render:
+            return rasterize(
+                drawn, world_to_camera, photo.K, photo.width, photo.height,
+                family=family, sh_degree=sh_degree_at(iteration, config.sh_interval, config.sh_degree),
+                background=background, depth=depth, screen_probe=probe, config=self.raster,
+            )  # fmt: skip
+
+        depth = any(regularizer.wants_depth(progress) for regularizer in self.regularizers)
+        render = draw(photo.world_to_camera, probe, depth)
         loss = photometric_loss(render.color, photo, background, config.loss)
+        for regularizer in self.regularizers:
+            extra = regularizer.loss(state, Drawn(photo, background, render, draw), progress)
+            loss = loss if extra is None else loss + extra
         loss.backward()  # type: ignore[no-untyped-call]
         error = squared_error(render.color, photo, background) if measure else None
 

@@ -4,8 +4,11 @@ import pytest
 import torch
 from splat_states import FAMILY, state_of
 
+from recon.render.rasterize import Render, rasterize
 from recon.splats.config import SplatsConfig
-from recon.splats.regularizers import DropoutConfig, OpacityDecayConfig, make_regularizers
+from recon.splats.photos import TrainingPhoto
+from recon.splats.regularizers import BinocularConfig, Drawn, DropoutConfig, OpacityDecayConfig, make_regularizers
+from recon.splats.state import TrainState
 
 
 def test_all_are_off_unless_asked_for() -> None:
@@ -43,3 +46,51 @@ def test_dropout_keeps_the_expected_opacity() -> None:
     # Rate 0.4 x progress 0.5 = 0.2; standard deviation sqrt(0.16 / 20,000) = 0.003.
     assert float(dropped.float().mean()) == pytest.approx(0.2, abs=0.015)
     assert torch.allclose(faded[~dropped], FAMILY.opacities(state.params)[0] / 0.8)
+
+
+def wall(depths: torch.Tensor) -> TrainState:
+    """Coloured Gaussians that cover a 64x48 photo like tiles, each at its own depth and as large as it looks there."""
+    y, x = torch.meshgrid(torch.arange(0, 48, 2.0), torch.arange(0, 64, 2.0), indexing="ij")
+    n = x.numel()
+    params = {
+        "means": torch.stack([(x.flatten() - 32) / 50, (y.flatten() - 24) / 50, torch.ones(n)], -1) * depths[:, None],
+        "quats": torch.tensor([1.0, 0, 0, 0]).repeat(n, 1),
+        "log_scales": (1.4 / 50 * depths).log()[:, None].repeat(1, 3),
+        "opacity_logits": torch.full((n,), 4.0),
+        "sh_coeffs": torch.randn(n, 1, 3, generator=torch.Generator().manual_seed(0)) * 0.5,
+    }
+    return TrainState.create(FAMILY, params, 1.0, seed=1)
+
+
+def binocular_loss(state: TrainState, baseline: float = 0.1) -> torch.Tensor:
+    """With the state's own render as the photo."""
+    K = torch.tensor([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]])
+
+    def draw(world_to_camera: torch.Tensor, depth: bool = False) -> Render:
+        return rasterize(state.params, world_to_camera, K, 64, 48, depth=depth)
+
+    with torch.no_grad():
+        rgb = draw(torch.eye(4)).color
+    photo = TrainingPhoto("a", rgb, None, None, torch.eye(4), K)
+    drawn = Drawn(photo, torch.zeros(3), draw(torch.eye(4), True), draw)
+    config = BinocularConfig(weight=1.0, start=0.5, baseline=baseline)
+    (piece,) = make_regularizers(
+        SplatsConfig(binocular=config, dropout=DropoutConfig(rate=0.0), opacity_decay=OpacityDecayConfig(remaining=1.0))
+    )
+    assert piece.loss(state, drawn, 0.4) is None and not piece.wants_depth(0.4) and piece.wants_depth(0.6)
+    loss = piece.loss(state, drawn, 0.6)
+    assert loss is not None
+    return loss
+
+
+def test_binocular_consistency_tells_a_surface_from_scattered_primitives() -> None:
+    surface = wall(torch.full((768,), 2.0))
+    scattered = wall(2.0 * 2 ** (2 * torch.rand(768, generator=torch.Generator().manual_seed(1)) - 1))
+    flat, loose = binocular_loss(surface), binocular_loss(scattered)
+    # Resampling by a part of a pixel costs a little even where all is right.
+    assert float(flat.detach()) < 0.02 < 0.05 < float(loose.detach())
+    assert float(binocular_loss(surface, 1e-6).detach()) < 1e-3, "a camera that does not move sees the photo"
+    loose.backward()
+    for name in ("means", "opacity_logits", "sh_coeffs"):
+        gradient = scattered.params[name].grad
+        assert gradient is not None and bool(gradient.isfinite().all()) and bool(gradient.any())

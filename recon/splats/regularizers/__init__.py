@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recon.splats.regularizers.binocular import Binocular, BinocularConfig
 from recon.splats.regularizers.dropout import Dropout, DropoutConfig
 from recon.splats.regularizers.opacity_decay import OpacityDecay, OpacityDecayConfig
-from recon.splats.regularizers.regularizer import Regularizer
+from recon.splats.regularizers.regularizer import Drawn, Regularizer
 from recon.splats.regularizers.solid import SolidTriangles
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def make_regularizers(config: SplatsConfig) -> list[Regularizer]:
         found.append(SolidTriangles(config.triangle.solid_from))
     elif config.opacity_decay.remaining < 1:  # which pulls the other way than making triangles opaque
         found.append(OpacityDecay(config.opacity_decay, config.iterations))
+    if config.binocular.weight > 0:
+        found.append(Binocular(config.binocular))
     return found
 
 
-__all__ = ["DropoutConfig", "OpacityDecayConfig", "Regularizer", "make_regularizers"]
+__all__ = ["BinocularConfig", "Drawn", "DropoutConfig", "OpacityDecayConfig", "Regularizer", "make_regularizers"]

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from recon.config import config
+from recon.splats.regularizers.regularizer import Regularizer
 from recon.splats.state import TrainState
 
 
@@ -20,7 +21,7 @@ class DropoutConfig:
     """Share that is left out at the last iteration; it grows linearly from 0. 0 switches this off."""
 
 
-class Dropout:
+class Dropout(Regularizer):
     """Each primitive is dropped with probability rate x progress; the others' opacities grow to make up for it."""
 
     def __init__(self, config: DropoutConfig) -> None:
@@ -30,6 +31,3 @@ class Dropout:
         rate = self.rate * progress
         kept = torch.rand(len(state), generator=state.generator) >= rate
         return state.family.faded(params, kept.to(state.device) / (1 - rate))
-
-    def after_step(self, state: TrainState, progress: float) -> None:
-        return

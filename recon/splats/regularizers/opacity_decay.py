@@ -6,9 +6,9 @@ import math
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor
 
 from recon.config import config
+from recon.splats.regularizers.regularizer import Regularizer
 from recon.splats.state import TrainState
 
 
@@ -26,7 +26,7 @@ class OpacityDecayConfig:
 _SHORTEST = 2000
 
 
-class OpacityDecay:
+class OpacityDecay(Regularizer):
     """o <- o * remaining^(every / iterations), every `every` iterations.
 
     Runs of fewer than 2000 iterations decay as slowly as one of 2000: Adam cannot answer a faster decay in time.
@@ -35,9 +35,6 @@ class OpacityDecay:
     def __init__(self, config: OpacityDecayConfig, iterations: int) -> None:
         self.every = config.every
         self.factor = math.exp(math.log(config.remaining) * config.every / max(iterations, _SHORTEST))
-
-    def render_parameters(self, state: TrainState, params: dict[str, Tensor], progress: float) -> dict[str, Tensor]:
-        return params
 
     def after_step(self, state: TrainState, progress: float) -> None:
         if (state.iteration + 1) % self.every == 0:

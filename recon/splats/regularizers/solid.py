@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
 
+from recon.splats.regularizers.regularizer import Regularizer
 from recon.splats.schedule import log_linear
 from recon.splats.state import TrainState
 
@@ -16,7 +16,7 @@ _WANTED = 0.25  # opacity of triangles that the photos ask for
 _DECISION = 0.4  # share of the phase after which what is fainter than a half goes
 
 
-class SolidTriangles:
+class SolidTriangles(Regularizer):
     """Late in training sigma and opacity are pushed to their ends. Held et al. 2025 (Triangle Splatting), sec. 3.4.
 
     Over the last part of the run the softest allowed sigma falls and the faintest allowed opacity rises. In between,
@@ -26,9 +26,6 @@ class SolidTriangles:
 
     def __init__(self, start: float) -> None:
         self.start = start
-
-    def render_parameters(self, state: TrainState, params: dict[str, Tensor], progress: float) -> dict[str, Tensor]:
-        return params
 
     def after_step(self, state: TrainState, progress: float) -> None:
         if progress < self.start or (state.iteration + 1) % 10:
