@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-Name = Literal["raster", "train", "families", "solid", "mesh"]
+Name = Literal["raster", "train", "families", "solid", "dense", "mesh"]
 NAMES: tuple[str, ...] = get_args(Name)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure: `recon bench raster`, `train`, `families`, `solid` or `mesh`, each with options of its own (--help)."""
+    """Measure: `recon bench raster`, `train`, `families`, `solid`, `dense` or `mesh`, each with options of its own (--help)."""
 
     name: Annotated[Name, tyro.conf.Positional]
     """What to measure."""
