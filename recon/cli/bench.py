@@ -15,7 +15,7 @@ NAMES: tuple[str, ...] = get_args(Name)
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure: `recon bench raster`, `train`, `families`, `solid`, `dense` or `mesh`, each with options of its own (--help)."""
+    """Measure: `recon bench` raster, train, families, solid, dense or mesh; each has its own options (--help)."""
 
     name: Annotated[Name, tyro.conf.Positional]
     """What to measure."""

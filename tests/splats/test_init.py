@@ -9,7 +9,14 @@ from recon.events import StageWarning
 from recon.geometry import camera, rigid
 from recon.geometry.camera import Camera
 from recon.scene import Node, Points, Scene, View
-from recon.splats.init import InitConfig, initial_seeds, neighbor_distances, random_points, with_midpoints
+from recon.splats.init import (
+    InitConfig,
+    initial_opacity,
+    initial_seeds,
+    neighbor_distances,
+    random_points,
+    with_midpoints,
+)
 
 
 def ring(count: int = 4, radius: float = 3.0) -> tuple[View, ...]:
@@ -109,3 +116,10 @@ def test_midpoints_lie_between_neighbors_and_come_once() -> None:
     # 0 and 1 are each other's nearest (one midpoint), 2's nearest is 1.
     assert torch.equal(more[3:], torch.tensor([[0.5, 0, 0], [5.5, 0, 0]]))
     assert torch.equal(shades[3:], torch.tensor([[0.5, 0.5, 0.5], [0.5, 1.0, 0.5]]))
+
+
+def test_dense_points_start_more_opaque() -> None:
+    positions = torch.rand(60, 3)
+    assert initial_opacity(scene_with(positions), InitConfig()) == 0.1
+    assert initial_opacity(scene_with(positions, scales=torch.ones(60)), InitConfig()) == 0.3
+    assert initial_opacity(scene_with(positions, scales=torch.ones(60)), InitConfig(opacity=0.5)) == 0.5

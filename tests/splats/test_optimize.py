@@ -17,7 +17,7 @@ from recon.splats.config import SplatsConfig
 from recon.splats.density import GradientConfig, McmcConfig
 from recon.splats.init import InitConfig
 from recon.splats.optimize import SplatsResult, optimize
-from recon.splats.regularizers import DropoutConfig, OpacityDecayConfig
+from recon.splats.regularizers import BinocularConfig, DropoutConfig, OpacityDecayConfig
 from recon.splats.schedule import ResolutionConfig
 
 STRATEGIES = {
@@ -79,6 +79,17 @@ def test_resuming_continues_bit_for_bit(strategy: str, tmp_path: Path) -> None:
     resumed = run(capture, settings, resume_from=tmp_path)
     assert not resumed.interrupted and resumed.iterations == 60
     assert_same(straight, resumed)
+
+
+def test_binocular_consistency_resumes_and_changes_the_result(tmp_path: Path) -> None:
+    capture = make_capture()
+    settings = config(binocular=BinocularConfig(weight=0.5, start=0.2))
+    whole = run(capture, settings)
+    stopping = iter([False] * 29 + [True] * 100)
+    run(capture, settings, should_stop=lambda: next(stopping), checkpoint_dir=tmp_path)
+    assert_same(whole, run(capture, settings, resume_from=tmp_path))
+    with pytest.raises(AssertionError):
+        assert_same(whole, run(capture, config()))
 
 
 def test_scheduled_checkpoints_resume_too(tmp_path: Path) -> None:
