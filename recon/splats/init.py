@@ -78,11 +78,16 @@ def initial_seeds(
     )
 
 
+def starts_dense(scene: Scene) -> bool:
+    """Whether the scene's points stand for patches of surfaces rather than for keypoints."""
+    return scene.points is not None and scene.points.scales is not None
+
+
 def initial_opacity(scene: Scene, config: InitConfig) -> float:
     """Opacity of the first primitives, in (0, 1)."""
     if config.opacity is not None:
         return config.opacity
-    return 0.1 if scene.points is None or scene.points.scales is None else 0.3
+    return 0.3 if starts_dense(scene) else 0.1
 
 
 def neighbor_distances(positions: Tensor, neighbors: int) -> Tensor:

@@ -23,7 +23,7 @@ from recon.splats.checkpoint import Journal, fingerprint, load_checkpoint, save_
 from recon.splats.config import SplatsConfig
 from recon.splats.density import DensityStrategy, make_strategy
 from recon.splats.families import make_family
-from recon.splats.init import initial_opacity, initial_seeds
+from recon.splats.init import initial_opacity, initial_seeds, starts_dense
 from recon.splats.losses import choose_background, photometric_loss, squared_error
 from recon.splats.photos import TrainingPhoto, training_photos
 from recon.splats.regularizers import Drawn, Regularizer, make_regularizers
@@ -85,7 +85,7 @@ def optimize(
         images = {view.name: load_image(view) for view in views}
     family, strategy, regularizers = (
         make_family(config),
-        make_strategy(config.density, config.iterations),
+        make_strategy(config.density, config.iterations, starts_dense(scene)),
         make_regularizers(config),
     )
     coverage = config.loss.alpha == "coverage" or (config.loss.alpha == "auto" and background is not None)

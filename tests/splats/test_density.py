@@ -16,9 +16,9 @@ def assert_rows_agree(state: TrainState) -> None:
     assert all(value.is_leaf and value.requires_grad for value in state.params.values())
 
 
-def grow_once(config: GradientConfig, state: TrainState, gradient: torch.Tensor) -> None:
+def grow_once(config: GradientConfig, state: TrainState, gradient: torch.Tensor, dense: bool = False) -> None:
     """One round of counting and one change, at an iteration where changes are due."""
-    strategy = make_strategy(config, 10_000)
+    strategy = make_strategy(config, 10_000, dense)
     strategy.start(state)
     probe = torch.zeros(len(state), 4)
     probe[:, 0] = gradient
@@ -29,13 +29,22 @@ def grow_once(config: GradientConfig, state: TrainState, gradient: torch.Tensor)
     assert_rows_agree(state)
 
 
+def test_growth_waits_for_more_after_a_dense_start() -> None:
+    for dense, grown in ((False, 2), (True, 1)):
+        state = state_of(3)
+        state.params["log_scales"].data[:] = -4
+        state.params["opacity_logits"].data[:] = 0
+        grow_once(GradientConfig(prune_size=1e6), state, torch.tensor([3e-6, 6e-6, 1e-6]), dense)
+        assert len(state) == 3 + grown
+
+
 def test_small_primitives_are_cloned_and_large_ones_split() -> None:
     state = state_of(4)
     state.params["log_scales"].data[:] = torch.tensor([-4.0, -4.0, 1.0, 1.0])[:, None]
     state.params["opacity_logits"].data[:] = 0
     before = {name: value.detach().clone() for name, value in state.params.items()}
-    # 6e-6 per px is 6e-4 per half image of 100 px, above the threshold; 1e-6 is below it.
-    grow_once(GradientConfig(prune_size=1e6), state, torch.tensor([6e-6, 1e-6, 6e-6, 1e-6]))
+    # 3e-6 per px is 3e-4 per half image of 100 px, above the threshold; 1e-6 is below it.
+    grow_once(GradientConfig(prune_size=1e6), state, torch.tensor([3e-6, 1e-6, 3e-6, 1e-6]))
     assert len(state) == 4 - 1 + 1 + 2
     means = state.params["means"].detach()
     assert torch.equal(means[:3], before["means"][[0, 1, 3]])  # kept
@@ -69,7 +78,7 @@ def test_growth_stops_at_the_cap_with_the_steepest_first() -> None:
     state.params["log_scales"].data[:] = -4
     state.params["opacity_logits"].data[:] = 0
     before = state.params["means"].detach().clone()
-    grow_once(GradientConfig(cap=5), state, torch.tensor([5e-6, 9e-6, 8e-6, 7e-6]))
+    grow_once(GradientConfig(cap=5), state, torch.tensor([3e-6, 9e-6, 5e-6, 4e-6]))
     assert len(state) == 5
     assert torch.equal(state.params["means"].detach()[4], before[1])
 

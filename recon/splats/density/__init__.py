@@ -12,9 +12,9 @@ STRATEGIES = {
 }
 
 
-def make_strategy(config: object, iterations: int) -> DensityStrategy:
-    """The strategy that a configuration section is for, in a run of so many iterations."""
-    return STRATEGIES[type(config)](config, iterations)  # type: ignore[index, no-any-return]
+def make_strategy(config: object, iterations: int, dense: bool = False) -> DensityStrategy:
+    """The strategy that a configuration section is for, in a run of so many iterations, after a dense start or not."""
+    return STRATEGIES[type(config)](config, iterations, dense)  # type: ignore[index, no-any-return]
 
 
 __all__ = ["STRATEGIES", "DensityStrategy", "make_strategy"]

@@ -30,7 +30,8 @@ class GradientConfig:
     """Iterations between two changes."""
     grow_gradient: Positive | None = None
     """Mean screen-space gradient above which a primitive is cloned or split, per half image width. By default what
-    suits the family: 4e-4 for Gaussians and surfels, 8e-4 for exponentials, 1e-3 for convexes, 2e-3 for triangles."""
+    suits the family: 2e-4 for Gaussians and surfels, 8e-4 for exponentials, 1e-3 for convexes, 2e-3 for triangles;
+    twice that after a dense start, which has primitives nearly everywhere."""
     absolute: bool = False
     """Sum the absolute gradients of pixels, which do not cancel in a primitive that is too large (AbsGS, Ye et al.
     2024). Raise `grow_gradient` to about 8e-4 with it."""
@@ -51,9 +52,10 @@ class GradientConfig:
 class GradientStrategy:
     """Statistics: "gradient", the sum of screen-space gradients, and "seen", the number of its terms."""
 
-    def __init__(self, config: GradientConfig, iterations: int) -> None:
+    def __init__(self, config: GradientConfig, iterations: int, dense: bool = False) -> None:
         self.config = config
         self.stop = int(config.stop * iterations)
+        self.patience = 2.0 if dense else 1.0
 
     def start(self, state: TrainState) -> None:
         state.stats = {name: torch.zeros(len(state), device=state.device) for name in ("gradient", "seen")}
@@ -88,7 +90,7 @@ class GradientStrategy:
         c = self.config
         room = c.cap - len(state)
         mean = state.stats["gradient"] / state.stats["seen"].clamp_min(1)
-        grow = mean > (c.grow_gradient or state.family.grow_gradient)
+        grow = mean > (c.grow_gradient or self.patience * state.family.grow_gradient)
         if room <= 0 or not bool(grow.any()):
             return
         if int(grow.sum()) > room:  # the steepest first

@@ -41,7 +41,7 @@ class McmcConfig:
 class McmcStrategy:
     """Keeps no statistics."""
 
-    def __init__(self, config: McmcConfig, iterations: int) -> None:
+    def __init__(self, config: McmcConfig, iterations: int, dense: bool = False) -> None:
         self.config = config
         self.stop = int(config.stop * iterations)
 

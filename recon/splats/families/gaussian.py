@@ -36,7 +36,7 @@ class GaussianFamily(AppearanceFamily):
 
     name = "gaussian"
     position_parameter = "means"
-    grow_gradient = 4e-4
+    grow_gradient = 2e-4
 
     def __init__(self, config: GaussianConfig) -> None:
         super().__init__(config)
