@@ -20,6 +20,7 @@ from recon.io.splits import assign_splits
 from recon.pipeline.config import RunConfig, to_plain
 from recon.pipeline.stage import StageContext, StageOutput, artifact_key, hash_file
 from recon.poses.dense import DenseInput, make_source
+from recon.poses.dense.union import with_sparse
 from recon.poses.known import check_poses, with_points
 from recon.scene import Node, Points, Scene, View
 
@@ -106,7 +107,7 @@ class PosesStage:
             )
             context.events(StageWarning(self.name, message))
             return scene
-        return scene.with_node(Node("points", points, kind="scene"))
+        return scene.with_node(Node("points", with_sparse(points, scene.points, views), kind="scene"))
 
     def _prepare(self, views: Sequence[View], context: StageContext) -> tuple[View, ...]:
         """Undistorted and scaled photos in `images/`, in threads: decoding and resampling leave the interpreter."""

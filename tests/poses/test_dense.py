@@ -14,6 +14,7 @@ from recon.poses.dense import DenseConfig, DenseInput, make_source
 from recon.poses.dense.depth_maps import DepthMap, StereoConfig, depth_maps
 from recon.poses.dense.fusion import FusionConfig, fuse, normals
 from recon.poses.dense.neighbors import choose_sources, depth_range, scene_points
+from recon.poses.dense.union import with_sparse
 from recon.render.library import core, pointer
 from recon.scene import Points, View
 
@@ -188,3 +189,19 @@ def test_sources_and_range(room: Room) -> None:
     assumed = scene_points(views, Points(wall[:3], wall[:3]).positions)
     assert len(assumed) > 100, "three points say nothing"
     assert make_source(DenseConfig(method="none")) is None
+
+
+def test_sparse_points_fill_the_gaps(room: Room) -> None:
+    g = torch.Generator().manual_seed(0)
+    side = torch.arange(0, 1, 0.02)
+    patch = torch.stack([*torch.meshgrid(side, side, indexing="ij"), torch.zeros(50, 50)], -1).reshape(-1, 3)
+    up = torch.tensor([[0.0, 0, -1]]).expand(2500, 3)
+    dense = Points(patch, torch.rand(2500, 3, generator=g), up, torch.full((2500,), 0.01))
+    inside, outside = torch.rand(40, 3, generator=g) * torch.tensor([0.9, 0.9, 0]), torch.tensor([[0.0, 0, 2]])
+    sparse = Points(torch.cat([inside, outside + 0.1 * torch.rand(10, 3, generator=g)]), torch.zeros(50, 3))
+    joined = with_sparse(dense, sparse, room.scene.views)
+    assert joined.normals is not None and joined.scales is not None
+    assert len(joined.positions) == 2510 and torch.equal(joined.positions[:2500], patch)
+    assert bool((joined.positions[2500:, 2] > 1.9).all()) and 0.01 < float(joined.scales[2500:].max()) < 0.2
+    assert float((joined.normals[2500:, 2] < 0).double().mean()) == 1, "towards the cameras"
+    assert with_sparse(dense, None, room.scene.views) is dense
