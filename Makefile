@@ -39,7 +39,7 @@ demo: $(VENV)/.recon
 	@echo "Open $(DEMO)/report.html; the splats are in $(DEMO)/exports/splats.ply"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto -m "not gpu"
+	$(BIN)/python -m pytest -n auto -m "not cuda"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -58,12 +58,13 @@ NB_MODULE(_cuda, m) {
             "set_room",
             [](GpuBinArgs& self, int64_t capacity, Pointer tile_keys, Pointer instances, Pointer tile_ranges, Pointer scratch,
                size_t scratch_bytes) {
-                self.capacity = capacity, self.tile_keys = at<uint32_t>(tile_keys), self.instances = at<int32_t>(instances);
+                self.capacity = capacity, self.tile_keys = at<void>(tile_keys), self.instances = at<int32_t>(instances);
                 self.tile_ranges = at<int32_t>(tile_ranges), self.scratch = at<void>(scratch), self.scratch_bytes = scratch_bytes;
             },
             nb::kw_only(), "capacity"_a, "tile_keys"_a, "instances"_a, "tile_ranges"_a, "scratch"_a, "scratch_bytes"_a);
 
     m.def("bin_scratch_bytes", &gpu::bin_scratch_bytes, "count"_a, "capacity"_a, "tiles"_a);
+    m.def("tile_key_bytes", &gpu::tile_key_bytes, "tiles"_a, "Size of a tile's number in lists, 2 or 4.");
     m.def(
         "project_forward",
         [](int index, const ProjectArgs<float>& args, Pointer stream) { family(index).project_forward(args, at<void>(stream)); },

@@ -18,7 +18,7 @@ struct GpuBinArgs {
     int32_t* order = nullptr;        // [2, N]: primitives; the second half is sorted, near to far, invisible ones last
     int32_t* tiles_touched = nullptr;  // [N], by place in the order
     int64_t* offsets = nullptr;      // [N], inclusive sums of it
-    uint32_t* tile_keys = nullptr;   // [2, capacity]
+    void* tile_keys = nullptr;       // [2, capacity] of uint16_t, or of uint32_t where there are more tiles than that counts
     int32_t* instances = nullptr;    // [2, capacity]: primitives; the second half is sorted by tile
     int32_t* tile_ranges = nullptr;  // [tiles, 2]: first and one past the last of a tile's instances
     uint8_t* seen = nullptr;         // [N]: the primitive touches a tile

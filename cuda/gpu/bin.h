@@ -1,5 +1,6 @@
 // Lists of primitives per tile, near to far, by two sorts: the primitives by depth, then their instances by tile, which keeps
-// the order within a tile. A thread owns one primitive (and its place in the order), or one instance.
+// the order within a tile. Tiles have 16-bit numbers unless there are too many. A thread owns one primitive (and its place in
+// the order), or one instance.
 #pragma once
 
 #include <cmath>
@@ -11,7 +12,10 @@
 namespace recon::gpu {
 
 constexpr int kBinThreads = 256;
-constexpr uint32_t kLast = 0xffffffffu;  // key of what is not there
+template <class Key>
+constexpr Key kLast = Key(~Key(0));  // key of what is not there
+
+inline bool few_tiles(int64_t tiles) { return tiles < int64_t(kLast<uint16_t>); }
 
 // Calls body(tile) for every tile with a pixel centre at which the primitive's alpha reaches kMinAlpha.
 template <class Family, class Body>
@@ -41,7 +45,7 @@ RECON_KERNEL depth_key_kernel(GpuBinArgs a) {
         uint32_t bits;  // positive floats are ordered like integers
     } key;
     key.depth = a.records[Family::kRecord * i + 2];
-    a.depth_keys[i] = a.boxes[4 * i] <= a.boxes[4 * i + 1] ? key.bits : kLast;
+    a.depth_keys[i] = a.boxes[4 * i] <= a.boxes[4 * i + 1] ? key.bits : kLast<uint32_t>;
     a.order[i] = int32_t(i);
 }
 
@@ -56,32 +60,34 @@ RECON_KERNEL count_kernel(GpuBinArgs a) {
     a.seen[id] = touched > 0;
 }
 
-template <class Family>
+template <class Family, class Key>
 RECON_KERNEL emit_kernel(GpuBinArgs a) {
+    Key* keys = static_cast<Key*>(a.tile_keys);
     const int64_t place = int64_t(blockIdx.x) * kBinThreads + threadIdx.x;
     if (place >= a.count) return;
     const int32_t id = a.order[a.count + place];
     int64_t slot = a.offsets[place] - a.tiles_touched[place];
     for_each_tile<Family>(a, id, [&](int tile) {
-        if (slot < a.capacity) a.tile_keys[slot] = uint32_t(tile), a.instances[slot] = id;
+        if (slot < a.capacity) keys[slot] = Key(tile), a.instances[slot] = id;
         ++slot;
     });
 }
 
 // The rest of the buffer sorts to its end.
-template <class Family>
+template <class Family, class Key>
 RECON_KERNEL pad_kernel(GpuBinArgs a) {
+    Key* keys = static_cast<Key*>(a.tile_keys);
     const int64_t i = int64_t(blockIdx.x) * kBinThreads + threadIdx.x;
-    if (i < a.capacity && (a.count == 0 || i >= a.offsets[a.count - 1])) a.tile_keys[i] = kLast, a.instances[i] = 0;
+    if (i < a.capacity && (a.count == 0 || i >= a.offsets[a.count - 1])) keys[i] = kLast<Key>, a.instances[i] = 0;
 }
 
-template <class Family>
+template <class Family, class Key>
 RECON_KERNEL range_kernel(GpuBinArgs a) {
     const int64_t i = int64_t(blockIdx.x) * kBinThreads + threadIdx.x;
     if (i >= a.capacity) return;
-    const uint32_t* keys = a.tile_keys + a.capacity;
-    const uint32_t key = keys[i];
-    if (key == kLast) return;
+    const Key* keys = static_cast<const Key*>(a.tile_keys) + a.capacity;
+    const Key key = keys[i];
+    if (key == kLast<Key>) return;
     if (i == 0 || keys[i - 1] != key) a.tile_ranges[2 * int64_t(key)] = int32_t(i);
     if (i + 1 == a.capacity || keys[i + 1] != key) a.tile_ranges[2 * int64_t(key) + 1] = int32_t(i + 1);
 }
@@ -96,8 +102,15 @@ inline int tile_bits(const GpuBinArgs& a) {
 // Scratch that `bin` wants for these numbers of primitives and instances.
 inline size_t bin_scratch_bytes(const GpuBinArgs& a) {
     size_t depth = 0, tile = 0, sum = 0;
-    simt::sort_pairs(nullptr, &depth, nullptr, nullptr, nullptr, nullptr, a.count, 32, nullptr);
-    simt::sort_pairs(nullptr, &tile, nullptr, nullptr, nullptr, nullptr, a.capacity, tile_bits(a), nullptr);
+    const auto tile_sort = [&](auto key) {
+        using Key = decltype(key);
+        simt::sort_pairs<Key>(nullptr, &tile, nullptr, nullptr, nullptr, nullptr, a.capacity, tile_bits(a), nullptr);
+    };
+    simt::sort_pairs<uint32_t>(nullptr, &depth, nullptr, nullptr, nullptr, nullptr, a.count, 32, nullptr);
+    if (few_tiles(int64_t(a.tiles_x) * a.tiles_y))
+        tile_sort(uint16_t());
+    else
+        tile_sort(uint32_t());
     simt::inclusive_sum(nullptr, &sum, nullptr, nullptr, a.count, nullptr);
     const size_t both = depth > tile ? depth : tile;
     return both > sum ? both : sum;
@@ -115,18 +128,27 @@ void bin_count(const GpuBinArgs& a, void* stream) {
     simt::inclusive_sum(a.scratch, &bytes, a.tiles_touched, a.offsets, a.count, stream);
 }
 
+template <class Family, class Key>
+void fill_lists(const GpuBinArgs& a, void* stream) {
+    const int64_t blocks = (a.capacity + kBinThreads - 1) / kBinThreads;
+    size_t bytes = a.scratch_bytes;
+    Key* keys = static_cast<Key*>(a.tile_keys);
+    RECON_LAUNCH((emit_kernel<Family, Key>), (a.count + kBinThreads - 1) / kBinThreads, kBinThreads, stream, a);
+    RECON_LAUNCH((pad_kernel<Family, Key>), blocks, kBinThreads, stream, a);
+    simt::sort_pairs(a.scratch, &bytes, keys, keys + a.capacity, a.instances, a.instances + a.capacity, a.capacity, tile_bits(a), stream);
+    RECON_LAUNCH((range_kernel<Family, Key>), blocks, kBinThreads, stream, a);
+}
+
 // Emits up to `capacity` instances and sorts them by tile.
 template <class Family>
 void bin_fill(const GpuBinArgs& a, void* stream) {
-    simt::fill_bytes(a.tile_ranges, 0, size_t(a.tiles_x) * size_t(a.tiles_y) * 2 * sizeof(int32_t), stream);
+    const int64_t tiles = int64_t(a.tiles_x) * a.tiles_y;
+    simt::fill_bytes(a.tile_ranges, 0, size_t(tiles) * 2 * sizeof(int32_t), stream);
     if (a.count == 0 || a.capacity == 0) return;
-    const int64_t blocks = (a.capacity + kBinThreads - 1) / kBinThreads;
-    size_t bytes = a.scratch_bytes;
-    RECON_LAUNCH((emit_kernel<Family>), (a.count + kBinThreads - 1) / kBinThreads, kBinThreads, stream, a);
-    RECON_LAUNCH((pad_kernel<Family>), blocks, kBinThreads, stream, a);
-    simt::sort_pairs(a.scratch, &bytes, a.tile_keys, a.tile_keys + a.capacity, a.instances, a.instances + a.capacity, a.capacity, tile_bits(a),
-                     stream);
-    RECON_LAUNCH((range_kernel<Family>), blocks, kBinThreads, stream, a);
+    if (few_tiles(tiles))
+        fill_lists<Family, uint16_t>(a, stream);
+    else
+        fill_lists<Family, uint32_t>(a, stream);
 }
 
 }  // namespace recon::gpu

@@ -14,6 +14,8 @@ const FamilyKernels* const* families() {
     return all;
 }
 
+int tile_key_bytes(int tiles) { return few_tiles(tiles) ? 2 : 4; }
+
 size_t bin_scratch_bytes(int64_t count, int64_t capacity, int tiles) {
     GpuBinArgs a;
     a.count = count, a.capacity = capacity, a.tiles_x = tiles, a.tiles_y = 1;

@@ -19,6 +19,7 @@ struct FamilyKernels {
 // In the order of families.h, ended by null.
 const FamilyKernels* const* families();
 size_t bin_scratch_bytes(int64_t count, int64_t capacity, int tiles);
+int tile_key_bytes(int tiles);
 
 void run_adam(const AdamArgs<float>&, void* stream);
 // total: 3 numbers of scratch.   out: loss, weighted mean |a - b|, weighted mean SSIM, on the device.

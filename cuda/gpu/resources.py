@@ -45,7 +45,8 @@ def compile_part(part: str) -> dict[str, dict[str, int]]:
         if kernel:
             key = f"{part} {kernel[1]} {kernel[2]} channels{' extra' if kernel[3] == '1' else ''}"
         elif plain:
-            key = f"{part} {plain[1]}"
+            # Lists are built twice, for tiles with 16-bit numbers ("t" when mangled) and for more of them.
+            key = f"{part} {plain[1]}{' of 16-bit tiles' if 'tEEv' in name else ''}"
         else:
             continue  # a kernel of CUB
         found[key] = {"registers": int(registers), "spilled_bytes": int(stores) + int(loads)}

@@ -45,7 +45,8 @@ RECON_DEVICE void add(double* to, double value) { atomicAdd(to, value); }
 RECON_DEVICE void offer(float* to, float value) { atomicMax(reinterpret_cast<int*>(to), __float_as_int(value)); }
 
 // Stable sort of `count` pairs by `bits` low bits of the key. With a null `scratch` only *bytes is set.
-inline void sort_pairs(void* scratch, size_t* bytes, const uint32_t* keys, uint32_t* keys_out, const int32_t* values, int32_t* values_out,
+template <class Key>
+void sort_pairs(void* scratch, size_t* bytes, const Key* keys, Key* keys_out, const int32_t* values, int32_t* values_out,
                        int64_t count, int bits, void* stream) {
     check(cub::DeviceRadixSort::SortPairs(scratch, *bytes, keys, keys_out, values, values_out, count, 0, bits, static_cast<cudaStream_t>(stream)),
           "sort", count, bits);

@@ -21,6 +21,7 @@ from recon.bench.report import Report
 from recon.bench.scenes import BenchScene, garden, trained_like
 from recon.errors import ReconError
 from recon.render.adam import adam_step
+from recon.render.gpu import counted_later
 from recon.render.image_loss import l1_ssim
 from recon.render.rasterize import rasterize
 
@@ -185,6 +186,7 @@ def _measure(engine: Engine, scene: BenchScene, repeats: int, device: torch.devi
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    times["iteration"] = median_device_ms(iteration, repeats, device)
+    with counted_later():  # as training does
+        times["iteration"] = median_device_ms(iteration, repeats, device)
     peak = torch.cuda.max_memory_allocated() / 1e6 if device.type == "cuda" else float("nan")
     return {**times, "peak MB": peak}

@@ -40,7 +40,7 @@ class Options:
     repeats: int = 30
     """Timed repetitions; the median counts."""
     tests: bool = True
-    """Run the tests that are marked gpu first."""
+    """Run the tests that are marked cuda first."""
 
 
 def main(options: Options) -> None:
@@ -54,7 +54,7 @@ def main(options: Options) -> None:
         )
         sys.exit(subprocess.run([sys.executable, "-m", "recon.bench.gpu", *sys.argv[1:]], check=False).returncode)
     if options.tests:
-        subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/gpu"], check=True)
+        subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "cuda", "tests/gpu"], check=True)
     report = Report(f"{device_name()}, {machine()}; {WIDTH}x{HEIGHT}, SH degree 3, medians of {options.repeats}, ms")
     rows = [measure(name, count, options.repeats) for count in options.counts for name in FAMILIES]
     report.add(["family", "primitives", "forward", "forward + backward", "peak MB"], rows, "Families")

@@ -2,12 +2,15 @@
 
 Torch owns all memory and the stream. The number of instances is known on the device alone: lists go into a buffer that
 only grows, everything is queued, and then the host waits for the count, which is early in the queue, to see whether it
-fitted. While a CUDA graph is captured it does not ask: run the scene once before.
+fitted. Training does not wait, see `counted_later`. While a CUDA graph is captured nobody asks: render once before.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -27,6 +30,56 @@ from recon.render.operator import (
 
 _room: dict[torch.device, int] = {}
 """Instances that there is room for, by device."""
+
+
+@dataclass
+class LaterCounts:
+    """Numbers of instances that the host has not asked the device for."""
+
+    sizes: tuple[int, int, int] | None = None
+    """Primitives, width and height of the last render; another size is waited for."""
+    largest: Tensor | None = None
+    """[1] int64 on the device, the largest number since `settle`."""
+
+    def trusts(self, sizes: tuple[int, int, int]) -> bool:
+        """Whether a render of these sizes need not be waited for."""
+        known, self.sizes = self.sizes == sizes, sizes
+        return known
+
+    def note(self, total: Tensor) -> None:
+        """Remember a number of instances [1], on the device."""
+        self.largest = total.clone() if self.largest is None else torch.maximum(self.largest, total)
+
+    def settle(self) -> bool:
+        """Wait for the device. False when a render since the last call lacked its farthest primitives for want of room,
+        which there is from now on.
+        """
+        if self.largest is None:
+            return True
+        largest, device, self.largest = int(self.largest), self.largest.device, None
+        fitted = largest <= _room.get(device, 0)
+        if not fitted:
+            _room[device] = largest + largest // 4
+        return fitted
+
+
+_later: list[LaterCounts] = []
+
+
+@contextmanager
+def counted_later() -> Iterator[LaterCounts]:
+    """Renders within do not make the host wait for the GPU, except the first one of each size.
+
+    For loops that see much the same picture again and again and can bear one that lacks its farthest primitives: call
+    `settle` where the host waits anyway.
+    """
+    counts = LaterCounts()
+    _later.append(counts)
+    try:
+        yield counts
+    finally:
+        _later.remove(counts)
+        counts.settle()
 
 
 @cache
@@ -106,11 +159,13 @@ def _(
             boxes=pointer(boxes), depth_keys=pointer(depth_keys), order=pointer(order), tiles_touched=pointer(touched),
             offsets=pointer(offsets), seen=pointer(seen),
         )  # fmt: skip
-        capturing = torch.cuda.is_current_stream_capturing()
+        trusted = bool(_later) and _later[-1].trusts((count, width, height))
+        waits = count > 0 and not trusted and not torch.cuda.is_current_stream_capturing()
         capacity = max(_room.get(device, 0), 1)
 
         def give_room(capacity: int) -> list[Tensor]:
-            keys, instances = torch.empty(2, capacity, **ints), torch.empty(2, capacity, **ints)
+            key = torch.int16 if gpu.tile_key_bytes(tiles_x * tiles_y) == 2 else torch.int32
+            keys, instances = torch.empty(2, capacity, dtype=key, device=device), torch.empty(2, capacity, **ints)
             size = gpu.bin_scratch_bytes(count, capacity, tiles_x * tiles_y)
             scratch = torch.empty(max(size, 1), dtype=torch.uint8, device=device)
             bins.set_room(
@@ -122,8 +177,10 @@ def _(
         held = give_room(capacity)
         gpu.bin_count(index, bins, stream)
         counted = torch.cuda.Event()
-        total = torch.zeros(1, dtype=torch.int64, pin_memory=not capturing)
-        if count and not capturing:
+        total = torch.zeros(1, dtype=torch.int64, pin_memory=waits)
+        if trusted and count:
+            _later[-1].note(offsets[-1:])
+        if waits:
             total.copy_(offsets[-1:], non_blocking=True)
             counted.record()
 
@@ -147,7 +204,7 @@ def _(
             )  # fmt: skip
 
         draw(held[0])
-        if count and not capturing:
+        if waits:
             counted.synchronize()
             if int(total) > capacity:
                 if int(total) >= 1 << 31:

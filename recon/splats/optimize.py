@@ -15,6 +15,7 @@ from recon.errors import ReconError
 from recon.events import Listener, Progress, StageWarning, ignore
 from recon.io.images import Image, load_image
 from recon.render.device import choose_device
+from recon.render.gpu import counted_later
 from recon.render.rasterize import RasterConfig, Render, rasterize
 from recon.scene.nodes import Node, Splats
 from recon.scene.scene import Scene
@@ -105,13 +106,17 @@ def optimize(
     loop = _Loop(state, config, strategy, regularizers, levels, background)
     meter = _Meter(journal, config, events, state.iteration)
     interrupted = False
-    while state.iteration < config.iterations and not interrupted:
-        meter.record(state, *loop.iterate(meter.due(state.iteration + 1)))
-        interrupted = should_stop() and state.iteration < config.iterations
-        scheduled = config.checkpoint_every > 0 and state.iteration % config.checkpoint_every == 0
-        if checkpoint_dir is not None and (interrupted or (scheduled and state.iteration < config.iterations)):
-            meter.stop_clock()
-            save_checkpoint(checkpoint_dir, state, journal, key)
+    with counted_later() as counts:
+        while state.iteration < config.iterations and not interrupted:
+            due = meter.due(state.iteration + 1)
+            meter.record(state, *loop.iterate(due))
+            if due:
+                counts.settle()
+            interrupted = should_stop() and state.iteration < config.iterations
+            scheduled = config.checkpoint_every > 0 and state.iteration % config.checkpoint_every == 0
+            if checkpoint_dir is not None and (interrupted or (scheduled and state.iteration < config.iterations)):
+                meter.stop_clock()
+                save_checkpoint(checkpoint_dir, state, journal, key)
     meter.stop_clock()
     return SplatsResult(
         scene=scene.with_node(Node("splats", _result(state), kind="scene")),

@@ -9,11 +9,12 @@ import torch
 from family_scenes import CASES, random_scene
 
 from recon.errors import ReconError
-from recon.render.gpu import module
+from recon.render import gpu
+from recon.render.gpu import LaterCounts, counted_later, module
 from recon.render.rasterize import Render, rasterize
 
 OUTPUTS = ("color", "alpha", "depth", "median_depth", "normal", "features")
-gpu = pytest.mark.gpu
+cuda = pytest.mark.cuda
 needs_device = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 
 
@@ -51,7 +52,7 @@ def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found.cpu() - wanted).abs().max() / wanted.abs().max().clamp_min(1e-6))
 
 
-@gpu
+@cuda
 @needs_device
 @pytest.mark.parametrize("case", CASES)
 def test_the_gpu_agrees_with_the_cpu(case: str) -> None:
@@ -67,7 +68,7 @@ def test_the_gpu_agrees_with_the_cpu(case: str) -> None:
         assert relative_error(leaves[name].grad, leaf.grad) < 2e-2, name
 
 
-@gpu
+@cuda
 @needs_device
 @pytest.mark.parametrize("case", CASES)
 def test_a_captured_graph_replays(case: str) -> None:
@@ -83,7 +84,7 @@ def test_a_captured_graph_replays(case: str) -> None:
     torch.testing.assert_close(captured, wanted)
 
 
-@gpu
+@cuda
 @needs_device
 def test_no_primitives() -> None:
     scene = random_scene(dtype=torch.float32)
@@ -93,3 +94,38 @@ def test_no_primitives() -> None:
         empty, scene.world_to_camera.cuda(), scene.K.cuda(), scene.width, scene.height, background=background
     )
     assert torch.equal(render.color, background.expand(scene.height, scene.width, 3))
+
+
+def test_counts_are_settled_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = {torch.device("cpu"): 100}
+    monkeypatch.setattr(gpu, "_room", room)
+    counts = LaterCounts()
+    assert not counts.trusts((5, 40, 30)), "the first render of a size is waited for"
+    assert counts.trusts((5, 40, 30)) and not counts.trusts((6, 40, 30)) and counts.trusts((6, 40, 30))
+    assert counts.settle(), "nothing was rendered"
+    for total in (70, 90, 80):
+        counts.note(torch.tensor([total]))
+    assert counts.settle() and room[torch.device("cpu")] == 100
+    counts.note(torch.tensor([120]))
+    counts.note(torch.tensor([60]))
+    assert not counts.settle() and room[torch.device("cpu")] == 150 and counts.settle()
+    with counted_later() as outer:
+        outer.note(torch.tensor([1000]))
+    assert room[torch.device("cpu")] == 1250, "settled at the end"
+
+
+@cuda
+@needs_device
+def test_a_render_that_nobody_waits_for() -> None:
+    scene = random_scene(count=300, dtype=torch.float32)
+    params = {name: value.cuda() for name, value in scene.params.items()}
+    camera = (scene.world_to_camera.cuda(), scene.K.cuda(), scene.width, scene.height)
+    with torch.no_grad():
+        wanted = rasterize(params, *camera).color
+        with counted_later() as counts:
+            first, second = rasterize(params, *camera).color, rasterize(params, *camera).color
+            assert counts.settle() and torch.equal(first, wanted) and torch.equal(second, wanted)
+            gpu._room[wanted.device] = 10
+            assert not torch.equal(rasterize(params, *camera).color, wanted), "the farthest are missing"
+            assert not counts.settle()
+            assert torch.equal(rasterize(params, *camera).color, wanted)

@@ -78,7 +78,7 @@ def test_pictures_and_gradients_agree_with_gsplats_formulas(antialias: bool) -> 
         torch.testing.assert_close(mine[rows], wanted[rows], atol=1e-8, rtol=1e-6, msg=name)
 
 
-@pytest.mark.gpu
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="gsplat renders on CUDA alone")
 @pytest.mark.parametrize("packed", [False, True])
 def test_pictures_agree_with_gsplat_on_a_gpu(packed: bool) -> None:

@@ -158,7 +158,8 @@ inline void add(float* to, float value) { *to += value; }
 inline void add(double* to, double value) { *to += value; }
 inline void offer(float* to, float value) { *to = std::max(*to, value); }
 
-inline void sort_pairs(void* scratch, size_t* bytes, const uint32_t* keys, uint32_t* keys_out, const int32_t* values, int32_t* values_out,
+template <class Key>
+void sort_pairs(void* scratch, size_t* bytes, const Key* keys, Key* keys_out, const int32_t* values, int32_t* values_out,
                        int64_t count, int bits, void*) {
     if (!scratch) {
         *bytes = 16;

@@ -143,7 +143,8 @@ Frame on_gpu(const Case& c, Inputs& in) {
     const size_t tiles = size_t(r.raster.tiles_x) * size_t(r.raster.tiles_y);
     GpuBinArgs b;
     b.count = c.count, b.width = c.width, b.height = c.height, b.tiles_x = r.raster.tiles_x, b.tiles_y = r.raster.tiles_y;
-    std::vector<uint32_t> depth_keys(2 * n), tile_keys;
+    std::vector<uint32_t> depth_keys(2 * n), wide_keys;
+    std::vector<uint16_t> tile_keys;
     std::vector<int32_t> order(2 * n), touched(n), instances, ranges(2 * tiles, 7);
     std::vector<int64_t> offsets(n);
     std::vector<uint8_t> seen(n), scratch(64);
@@ -157,6 +158,14 @@ Frame on_gpu(const Case& c, Inputs& in) {
     tile_keys.resize(2 * size_t(b.capacity)), instances.resize(2 * size_t(b.capacity));
     b.tile_keys = tile_keys.data(), b.instances = instances.data();
     gpu::bin_fill<Family>(b, nullptr);
+    if (n > 0 && b.capacity > 0) {  // the keys of images with very many tiles give the same lists
+        std::vector<int32_t> wide_instances(instances.size()), wide_ranges(2 * tiles);
+        wide_keys.resize(tile_keys.size());
+        GpuBinArgs wide = b;
+        wide.tile_keys = wide_keys.data(), wide.instances = wide_instances.data(), wide.tile_ranges = wide_ranges.data();
+        gpu::fill_lists<Family, uint32_t>(wide, nullptr);
+        check::is_true("lists by 32-bit keys", 0, wide_instances == instances && wide_ranges == ranges);
+    }
     r.instances = instances.data() + b.capacity, r.tile_ranges = ranges.data();
     r.raster.records = records.data(), r.raster.channel_values = values.data();
     gpu::rasterize_forward<Family>(r, nullptr);
