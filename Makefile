@@ -13,7 +13,7 @@ else
 TORCH_PACKAGE = torch==2.13.0
 endif
 
-.PHONY: demo test test-all lint native-tests clean
+.PHONY: demo test lint native-tests cuda-half clean
 
 $(VENV)/.torch-$(TORCH):
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "recon needs Python 3.11 or newer; run make PYTHON=python3.11 ...")'
@@ -54,6 +54,14 @@ native-tests: $(VENV)/.dev
 	$(BIN)/cmake -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DRECON_PYTHON=OFF -DRECON_TESTS=ON -DRECON_SANITIZE=ON
 	$(BIN)/cmake --build build/sanitize
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+
+# Where nvcc is: the whole CUDA half as a user's build makes it, for one architecture, loaded without needing a GPU;
+# then the registers and spills of its kernels against the recorded ones.
+cuda-half: $(VENV)/.dev
+	$(BIN)/cmake -S . -B build/cuda -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DRECON_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=90 -DPython_EXECUTABLE=$(abspath $(BIN))/python
+	$(BIN)/cmake --build build/cuda --target _cuda
+	PYTHONPATH=build/cuda $(BIN)/python -c 'import recon._core, _cuda; print("CUDA half for", _cuda.ARCHITECTURES)'
+	$(BIN)/python cuda/gpu/resources.py check
 
 clean:
 	rm -rf build dist $(VENV) out

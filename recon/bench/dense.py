@@ -16,17 +16,14 @@ import tyro
 
 from recon.bench.measure import machine
 from recon.bench.report import Report
-from recon.errors import ReconError
-from recon.geometry.camera import pixel_grid, project, unproject
+from recon.bench.runs import fresh_run
+from recon.geometry.camera import pixel_grid
 from recon.io.capture import read_capture
 from recon.io.images import load_image
 from recon.io.splits import assign_splits
-from recon.pipeline.config import load_config
-from recon.pipeline.run import run
 from recon.poses.dense.depth_maps import DepthMap, StereoConfig, depth_maps
 from recon.poses.dense.neighbors import scene_points
 from recon.poses.known import with_points
-from recon.scene.nodes import View
 
 _HIDDEN = 0.02  # a photo sees a point when its true depth agrees to this share
 
@@ -91,33 +88,22 @@ def measure(capture: Path, count: int) -> list[object]:
 def _seen_elsewhere(index: int, maps: list[DepthMap], truths: list[torch.Tensor]) -> torch.Tensor:
     """Pixels [H, W] of a photo that another photo shows, too."""
     view = maps[index].view
-    local = unproject(pixel_grid(*_size(view), torch.float64), truths[index], view.camera.K)
-    world = (local - view.world_to_camera[:3, 3]) @ view.world_to_camera[:3, :3]
+    world = view.unproject(pixel_grid(view.camera.width, view.camera.height, torch.float64), truths[index])
     seen = torch.zeros(truths[index].shape, dtype=torch.bool)
     for other, truth in zip(maps, truths, strict=True):
-        there = other.view.world_to_camera
         if other is maps[index]:
             continue
-        z = world @ there[:3, :3].T + there[:3, 3]
-        pixels = project(z, other.view.camera.K)
-        inside = (z[..., 2] > 0) & (pixels >= 0).all(-1) & (pixels < torch.tensor(_size(other.view))).all(-1)
+        pixels, depths, inside = other.view.project(world)
         x, y = torch.where(inside[..., None], pixels, torch.zeros_like(pixels)).long().unbind(-1)
-        seen |= inside & ((truth[y, x] / z[..., 2] - 1).abs() < _HIDDEN)
+        seen |= inside & ((truth[y, x] / depths - 1).abs() < _HIDDEN)
     return seen
-
-
-def _size(view: View) -> tuple[int, int]:
-    return view.camera.width, view.camera.height
 
 
 def compare(path: Path, iterations: int) -> list[object]:
     """PSNR and SSIM with a sparse start, with a dense one, and the difference in dB."""
     found: list[float] = []
     for method in ("none", "stereo"):
-        with tempfile.TemporaryDirectory(prefix="recon-bench-") as folder:
-            overrides = [f"output={folder}", f"poses.dense.method={method}", f"splats.iterations={iterations}"]
-            metrics = run(load_config(path, overrides), argv=["recon", "bench", "dense", str(path)]).metrics
-        if "test" not in metrics:
-            raise ReconError(f"{path}: no held-out views to measure", fix="set views.test or views.file")
-        found += [metrics["test"]["psnr"], metrics["test"]["ssim"]]
+        overrides = [f"poses.dense.method={method}", f"splats.iterations={iterations}"]
+        with fresh_run(path, overrides, "dense") as done:
+            found += [done.test["psnr"], done.test["ssim"]]
     return [*found, found[2] - found[0]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +10,8 @@ import tyro
 
 from recon.bench.measure import machine
 from recon.bench.report import Report
+from recon.bench.runs import fresh_run
 from recon.errors import ReconError
-from recon.pipeline.config import load_config
-from recon.pipeline.run import run
 from recon.splats.families import FAMILIES
 
 
@@ -40,15 +38,11 @@ def main(options: Options) -> None:
     for path in options.scenes:
         rows: list[list[object]] = []
         for family in options.families:
-            with tempfile.TemporaryDirectory(prefix="recon-bench-") as folder:
-                overrides = [*options.set, f"output={folder}", f"splats.primitive={family}"]
-                result = run(load_config(path, overrides), argv=["recon", "bench", "families", str(path)])
-                size = (Path(folder) / "exports" / "splats.ply").stat().st_size / 1e6
-            if "test" not in result.metrics:
-                raise ReconError(f"{path}: no held-out views to measure", fix="set views.test or views.file")
-            test, train, info = result.metrics["test"], result.metrics["train"], result.scene.provenance[-1].info
-            rows.append([family, f"{test['psnr']:.2f}", f"{test['ssim']:.3f}", f"{train['psnr']:.2f}",
-                         len(result.scene.splats or ()), f"{info['optimize_seconds']:.0f}", f"{size:.1f}"])  # fmt: skip
+            with fresh_run(path, [*options.set, f"splats.primitive={family}"], "families") as done:
+                size = (done.folder / "exports" / "splats.ply").stat().st_size / 1e6
+                test, train, seconds = done.test, done.metrics["train"], done.info["optimize_seconds"]
+                rows.append([family, f"{test['psnr']:.2f}", f"{test['ssim']:.3f}", f"{train['psnr']:.2f}",
+                             done.primitives, f"{seconds:.0f}", f"{size:.1f}"])  # fmt: skip
         header = ["family", "held-out PSNR dB", "SSIM", "training PSNR dB", "primitives", "optimisation s", "PLY MB"]
         report.add(header, rows, path.stem)
     report.write(options.out, "families")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +11,8 @@ import tyro
 
 from recon.bench.measure import machine
 from recon.bench.report import Report
+from recon.bench.runs import fresh_run
 from recon.errors import ReconError
-from recon.pipeline.config import load_config
-from recon.pipeline.run import run
 
 
 @dataclass(frozen=True)
@@ -40,14 +38,10 @@ def main(options: Options) -> None:
     for path in options.scenes:
         found: list[list[float]] = []
         for seed in range(options.seeds):
-            with tempfile.TemporaryDirectory(prefix="recon-bench-") as folder:
-                overrides = [*options.set, f"output={folder}", f"seed={seed}"]
-                result = run(load_config(path, overrides), argv=["recon", "bench", "train", str(path)])
-            if "test" not in result.metrics:
-                raise ReconError(f"{path}: no held-out views to measure", fix="set views.test or views.file")
-            test, info = result.metrics["test"], result.scene.provenance[-1].info
-            found.append([test["psnr"], test["ssim"], info["optimize_seconds"], len(result.scene.splats or ()),
-                          info["peak_memory_mb"]])  # fmt: skip
+            with fresh_run(path, [*options.set, f"seed={seed}"], "train") as done:
+                test, info = done.test, done.info
+                found.append([test["psnr"], test["ssim"], info["optimize_seconds"], done.primitives,
+                              info["peak_memory_mb"]])  # fmt: skip
             rows.append([path.stem, seed, *(f"{value:.4g}" for value in found[-1])])
         if options.seeds > 1:
             mean = [

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recon.geometry import rigid, spherical_harmonics
-from recon.geometry.camera import Camera
+from recon.geometry.camera import Camera, project, unproject
 
 Split = Literal["train", "test"]
 NodeKind = Literal["scene", "region", "object"]
@@ -46,6 +46,23 @@ class View:
     def center(self) -> Tensor:
         """Camera centre in world coordinates, [3] float64."""
         return rigid.camera_center(self.world_to_camera)
+
+    def project(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where world points [..., N, 3] fall in the image, lens distortion aside.
+
+        Returns pixels [..., N, 2] and depths [..., N] along z, float64, and which lie before the camera and inside of
+        the image [..., N]. Whether something hides them is not asked.
+        """
+        local = rigid.transform_points(self.world_to_camera, points.double())
+        depths = local[..., 2]
+        pixels = project(local, self.camera.K.double())
+        size = torch.tensor([self.camera.width, self.camera.height], dtype=torch.float64)
+        return pixels, depths, (depths > 1e-9) & (pixels >= 0).all(-1) & (pixels < size).all(-1)
+
+    def unproject(self, pixels: Tensor, depths: Tensor) -> Tensor:
+        """World points [..., N, 3] float64 at `pixels` [..., N, 2] and `depths` [..., N] along z, lens distortion aside."""
+        local = unproject(pixels.double(), depths.double(), self.camera.K.double())
+        return rigid.transform_points(rigid.inverse(self.world_to_camera), local)
 
 
 @dataclass(frozen=True)

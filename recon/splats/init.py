@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.config import config
 from recon.events import Listener, StageWarning
-from recon.geometry import rigid
+from recon.geometry.neighbors import nearest_centers, neighbor_distances
 from recon.scene.nodes import Points, View
 from recon.scene.scene import Scene
 from recon.splats.families import Seeds
@@ -63,10 +63,10 @@ def initial_seeds(
     if usable.scales is not None and config.midpoint_rounds == 0:
         radii = usable.scales.float() * config.scale
     centers = torch.stack([view.center for view in scene.split("train")]).float()
-    nearest, which = torch.cdist(positions, centers, compute_mode="donot_use_mm_for_euclid_dist").min(1)
+    nearest, sight = nearest_centers(positions, centers)
     normals = usable.normals.float() if usable.normals is not None and config.midpoint_rounds == 0 else None
     if normals is None:
-        normals = centers[which] - positions
+        normals = sight
     # Points in one place have no distance; a size of 0 would have a logarithm of minus infinity.
     smallest = 1e-6 * scene.extent()
     return Seeds(
@@ -88,18 +88,6 @@ def initial_opacity(scene: Scene, config: InitConfig) -> float:
     if config.opacity is not None:
         return config.opacity
     return 0.3 if starts_dense(scene) else 0.1
-
-
-def neighbor_distances(positions: Tensor, neighbors: int) -> Tensor:
-    """Root mean square distance [N] from each of `positions` [N, 3] to its nearest others (Kerbl et al. 2023)."""
-    from scipy.spatial import cKDTree
-
-    count = min(neighbors, len(positions) - 1)
-    if count < 1:
-        return torch.ones(len(positions))
-    array = positions.double().numpy()
-    distances, _ = cKDTree(array).query(array, k=count + 1, workers=torch.get_num_threads())
-    return torch.from_numpy(np.sqrt((distances[:, 1:] ** 2).mean(1))).float()
 
 
 def with_midpoints(positions: Tensor, colors: Tensor, neighbors: int) -> tuple[Tensor, Tensor]:
@@ -128,10 +116,7 @@ def random_points(views: tuple[View, ...], extent: float, count: int, generator:
     for index, view in enumerate(views):
         rows = which == index
         size = torch.tensor([view.camera.width, view.camera.height], dtype=torch.float64)
-        K = view.camera.K
-        xy = (uniform[rows, :2] * size - K[:2, 2]) / K.diagonal()[:2]
-        local = torch.cat([xy, torch.ones_like(xy[:, :1])], dim=1) * depths[rows, None]
-        positions[rows] = rigid.transform_points(rigid.inverse(view.world_to_camera), local)
+        positions[rows] = view.unproject(uniform[rows, :2] * size, depths[rows])
     return Points(positions.float(), torch.full((count, 3), 0.5))
 
 

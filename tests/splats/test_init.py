@@ -13,7 +13,6 @@ from recon.splats.init import (
     InitConfig,
     initial_opacity,
     initial_seeds,
-    neighbor_distances,
     random_points,
     with_midpoints,
 )
@@ -37,20 +36,6 @@ def scene_with(positions: torch.Tensor, **more: torch.Tensor) -> Scene:
 
 def ignore(event: object) -> None:
     raise AssertionError(f"unexpected event {event}")
-
-
-def test_neighbor_distances_of_a_grid() -> None:
-    axis = torch.arange(4.0) * 0.5
-    grid = torch.cartesian_prod(axis, axis, axis)
-    # Every grid point, a corner too, has three neighbours at exactly the spacing.
-    assert torch.allclose(neighbor_distances(grid, 3), torch.full((64,), 0.5))
-
-
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_neighbor_distances_with_fewer_points_than_neighbors(count: int) -> None:
-    distances = neighbor_distances(torch.arange(count * 3.0).reshape(count, 3), 3)
-    assert distances.shape == (count,)
-    assert bool((distances > 0).all())
 
 
 def test_sizes_follow_the_neighbors_and_stay_below_the_cameras_distance() -> None:

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from recon.config import config
-from recon.geometry.camera import pixel_grid, project, unproject
+from recon.geometry.camera import pixel_grid
 from recon.poses.dense.depth_maps import DepthMap
 from recon.scene.nodes import Points
 
@@ -61,9 +61,8 @@ def _points(one: DepthMap, where: Tensor, world: Tensor) -> Points:
 
 def _world(one: DepthMap) -> Tensor:
     """[H, W, 3] float64, what the pixels' centres show."""
-    camera, pose = one.view.camera, one.view.world_to_camera
-    grid = pixel_grid(camera.width, camera.height, torch.float64)
-    return (unproject(grid, 1 / one.inverse_depth.double(), camera.K.double()) - pose[:3, 3]) @ pose[:3, :3]
+    grid = pixel_grid(one.view.camera.width, one.view.camera.height, torch.float64)
+    return one.view.unproject(grid, 1 / one.inverse_depth.double())
 
 
 def _thinned(parts: Sequence[Points], most: int, seed: int) -> Points:
@@ -102,31 +101,23 @@ def _confirm(
     each photo which pixels it confirms [H, W] and where they are in it [H, W, 2].
     """
     one = maps[i]
-    camera, pose = one.view.camera, one.view.world_to_camera
-    K = camera.K.double()
-    grid, world = pixel_grid(camera.width, camera.height, torch.float64), _world(one)
+    grid = pixel_grid(one.view.camera.width, one.view.camera.height, torch.float64)
+    world = _world(one)
     confirmed, total, seen_at = torch.zeros(one.inverse_depth.shape, dtype=torch.long), world.clone(), {}
     for j, other in enumerate(maps):
         if j == i or not other.sources:
             continue
-        there, other_K = other.view.world_to_camera, other.view.camera.K.double()
-        local = world @ there[:3, :3].T + there[:3, 3]
-        z = local[..., 2]
-        pixels = project(local, other_K)
-        size = torch.tensor([other.view.camera.width, other.view.camera.height])
-        inside = (z > 1e-9) & (pixels >= 0).all(-1) & (pixels < size).all(-1)
+        pixels, z, inside = other.view.project(world)
         index = torch.where(inside[..., None], pixels, torch.zeros_like(pixels)).long()
         x, y = index.unbind(-1)
         # The other's plane at this very place rather than at its pixel's centre.
         shift = torch.where(inside[..., None], pixels - index - 0.5, torch.zeros_like(pixels))
         q = other.inverse_depth[y, x] + (other.slopes[:, y, x] * shift.permute(2, 0, 1)).sum(0)
         inside = inside & (q > 0) & ((q * z - 1).abs() <= config.max_depth_error) & torch.from_numpy(other.valid)[y, x]
-        theirs = unproject(pixels, 1 / q.clamp_min(1e-12).double(), other_K)
-        theirs_world = (theirs - there[:3, 3]) @ there[:3, :3]
-        back = theirs_world @ pose[:3, :3].T + pose[:3, 3]
-        error = (project(back, K) - grid).norm(dim=-1)
-        inside = inside & (back[..., 2] > 0) & (error <= config.max_pixel_error)
+        theirs = other.view.unproject(pixels, 1 / q.clamp_min(1e-12))
+        back, depth, _ = one.view.project(theirs)
+        inside = inside & (depth > 0) & ((back - grid).norm(dim=-1) <= config.max_pixel_error)
         confirmed += inside
-        total += torch.where(inside[..., None], theirs_world, torch.zeros_like(theirs_world))
+        total += torch.where(inside[..., None], theirs, torch.zeros_like(theirs))
         seen_at[j] = (inside, index)
     return confirmed, total, seen_at

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recon.geometry.camera import project
 from recon.scene.nodes import View
 
 _BEST_ANGLE, _TOO_NARROW, _TOO_WIDE = 10.0, 5.0, 20.0  # degrees between two rays to a point, and how fast it gets worse
@@ -16,22 +15,12 @@ _FEW = 20  # points that a photo must show before they say anything about depths
 _ASSUMED_POINTS = 4096
 
 
-def visible(points: Tensor, view: View) -> tuple[Tensor, Tensor]:
-    """Depths [N] along z of world points [N, 3], and which of them fall into the image [N]. Occlusion is not asked."""
-    pose = view.world_to_camera
-    local = points.double() @ pose[:3, :3].T + pose[:3, 3]
-    depths = local[:, 2]
-    pixels = project(local, view.camera.K.double())
-    size = torch.tensor([view.camera.width, view.camera.height], dtype=torch.float64)
-    return depths, (depths > 0) & (pixels > 0).all(-1) & (pixels < size).all(-1)
-
-
 def scene_points(views: Sequence[View], points: Tensor | None) -> Tensor:
     """Points that stand for what the photos show, [N, 3]: those that are known, else some all over their common view.
 
     Without points the scene is taken to lie between one and a hundred times the distance to the next camera.
     """
-    if points is not None and min(int(visible(points, view)[1].sum()) for view in views) >= _FEW:
+    if points is not None and min(int(view.project(points)[2].sum()) for view in views) >= _FEW:
         return points.double()
     generator = torch.Generator().manual_seed(0)
     found = []
@@ -43,17 +32,15 @@ def scene_points(views: Sequence[View], points: Tensor | None) -> Tensor:
         depths = nearest * 100 ** torch.rand(count, generator=generator, dtype=torch.float64)
         size = torch.tensor([view.camera.width, view.camera.height], dtype=torch.float64)
         pixels = torch.rand(count, 2, generator=generator, dtype=torch.float64) * size
-        rays = torch.cat([pixels, torch.ones(count, 1, dtype=torch.float64)], -1) @ view.camera.K.double().inverse().T
-        pose = view.world_to_camera
-        found.append((rays * depths[:, None] - pose[:3, 3]) @ pose[:3, :3])
+        found.append(view.unproject(pixels, depths))
     together = torch.cat(found)
-    shared = torch.stack([visible(together, view)[1] for view in views]).sum(0) >= 2
+    shared = torch.stack([view.project(together)[2] for view in views]).sum(0) >= 2
     return together[shared] if int(shared.sum()) >= _FEW else together
 
 
 def depth_range(points: Tensor, view: View) -> tuple[float, float]:
     """Nearest and farthest depth to look for in `view`, scene units, with room on both sides."""
-    depths, seen = visible(points, view)
+    _, depths, seen = view.project(points)
     inside = depths[seen] if int(seen.sum()) >= _FEW else depths[depths > 0]
     if len(inside) == 0:
         return 0.1, 100.0
@@ -68,7 +55,7 @@ def choose_sources(views: Sequence[View], points: Tensor, count: int) -> list[li
     little of depth, too large a one changes the look (Yao et al. 2018, eq. 2, with wider limits for few photos).
     """
     centers = [view.center for view in views]
-    seen = [visible(points, view)[1] for view in views]
+    seen = [view.project(points)[2] for view in views]
     chosen = []
     for i in range(len(views)):
         scores = []

@@ -50,6 +50,38 @@ class ReducedPhoto:
         return gray
 
 
+@dataclass(frozen=True)
+class MatchedPhoto:
+    """A source as the core wants it: grey levels, and the way between its pixels and the reference's."""
+
+    quads: Tensor
+    """[H, W] int32: a pixel's grey level and those of its right, lower and lower right neighbours, a byte each."""
+    from_ray: Tensor
+    """[3, 3] float64: a reference ray, times its depth, to homogeneous pixels here ..."""
+    from_center: Tensor
+    """[3] ... when this is added."""
+    to_reference: Tensor
+    """[3, 3]: homogeneous pixels here, times their depth, to such of the reference ..."""
+    to_center: Tensor
+    """[3] ... when this is added."""
+
+    @staticmethod
+    def make(reference: View, source: ReducedPhoto) -> MatchedPhoto:
+        gray = np.clip(source.gray + 0.5, 0, 255).astype(np.uint32)
+        right, below = np.roll(gray, -1, 1), np.roll(gray, -1, 0)
+        quads = gray | right << 8 | below << 16 | np.roll(right, -1, 0) << 24
+        a_to_b = source.view.world_to_camera @ rigid.inverse(reference.world_to_camera)
+        b_to_a = rigid.inverse(a_to_b)
+        K, K_source = reference.camera.K.double(), source.view.camera.K.double()
+        return MatchedPhoto(
+            torch.from_numpy(np.ascontiguousarray(quads).view(np.int32)),
+            K_source @ a_to_b[:3, :3],
+            K_source @ a_to_b[:3, 3],
+            K @ b_to_a[:3, :3] @ K_source.inverse(),
+            K @ b_to_a[:3, 3],
+        )
+
+
 class PlaneSearch:
     """The planes of one photo's pixels, kept in maps with a margin (see cuda/include/recon/stereo_args.h)."""
 
@@ -60,6 +92,7 @@ class PlaneSearch:
         self.photo, self.sources, self.config, self.generator = photo, sources, config, generator
         self.smallest, self.largest = 1 / depths[1], 1 / depths[0]
         self.others: list[Tensor] | None = None
+        self.small, self.image, self.matched = photo, torch.zeros(0), list[MatchedPhoto]()
         self.planes, self.cost, self.size = torch.zeros(0), torch.zeros(0), (0, 0)
 
     def coarse_to_fine(self, tick: Callable[[], None]) -> None:
@@ -107,7 +140,7 @@ class PlaneSearch:
             grown[1] *= old.shape[2] / width
             grown[2] *= old.shape[1] / height
             self._inside(self.planes).copy_(grown)
-        self.matched = [_matched(self.small.view, other.shrunk(factor)) for other in self.sources]
+        self.matched = [MatchedPhoto.make(self.small.view, other.shrunk(factor)) for other in self.sources]
 
     def _begin(self) -> None:
         """The best of evenly spaced planes that face the camera."""
@@ -144,11 +177,17 @@ class PlaneSearch:
     def _native_sources(self, native: Any) -> list[Any]:
         return [
             native.StereoSource(
-                width=one["quads"].shape[1], height=one["quads"].shape[0], quads=pointer(one["quads"]),
-                inverse_depth=0 if self.others is None else pointer(self.others[index]), **one["matrices"],
+                width=one.quads.shape[1],
+                height=one.quads.shape[0],
+                quads=pointer(one.quads),
+                inverse_depth=0 if self.others is None else pointer(self.others[index]),
+                from_ray=one.from_ray.flatten().tolist(),
+                from_center=one.from_center.tolist(),
+                to_reference=one.to_reference.flatten().tolist(),
+                to_center=one.to_center.tolist(),
             )
             for index, one in enumerate(self.matched)
-        ]  # fmt: skip
+        ]
 
     def _inside(self, maps: Tensor) -> Tensor:
         return self._inside_of(maps, self.size)
@@ -157,23 +196,3 @@ class PlaneSearch:
     def _inside_of(maps: Tensor, size: tuple[int, ...]) -> Tensor:
         margin = core.STEREO_MARGIN
         return maps[..., margin : margin + size[0], margin : margin + size[1]]
-
-
-def _matched(reference: View, source: ReducedPhoto) -> dict[str, Any]:
-    """A source as the core wants it."""
-    gray = np.clip(source.gray + 0.5, 0, 255).astype(np.uint32)
-    right, below = np.roll(gray, -1, 1), np.roll(gray, -1, 0)
-    quads = gray | right << 8 | below << 16 | np.roll(right, -1, 0) << 24
-    a_to_b = source.view.world_to_camera @ rigid.inverse(reference.world_to_camera)
-    b_to_a = rigid.inverse(a_to_b)
-    K, K_source = reference.camera.K.double(), source.view.camera.K.double()
-    matrices = {
-        "from_ray": K_source @ a_to_b[:3, :3],
-        "from_center": K_source @ a_to_b[:3, 3],
-        "to_reference": K @ b_to_a[:3, :3] @ K_source.inverse(),
-        "to_center": K @ b_to_a[:3, 3],
-    }
-    return {
-        "quads": torch.from_numpy(np.ascontiguousarray(quads).view(np.int32)),
-        "matrices": {name: value.flatten().tolist() for name, value in matrices.items()},
-    }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from recon.poses.dense.depth_maps import StereoConfig, depth_maps
 from recon.poses.dense.fusion import FusionConfig, fuse
 from recon.poses.dense.neighbors import scene_points
@@ -22,9 +20,4 @@ class StereoSource:
         shown = scene_points(given.views, known)
         images = [(image.rgb, image.alpha) for image in given.images]
         maps = depth_maps(given.views, images, shown, self.stereo, given.seed, given.progress)
-        found = fuse(maps, self.fusion, given.seed)
-        keep = torch.isfinite(found.positions).all(-1)
-        if bool(keep.all()):
-            return found
-        assert found.normals is not None and found.scales is not None
-        return Points(found.positions[keep], found.colors[keep], found.normals[keep], found.scales[keep])
+        return fuse(maps, self.fusion, given.seed)

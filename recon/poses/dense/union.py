@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from scipy.spatial import cKDTree
 
+from recon.geometry.neighbors import nearest_centers, neighbor_distances
 from recon.scene.nodes import Points, View
 
 _NEIGHBORS = 3
@@ -25,11 +26,9 @@ def with_sparse(dense: Points, sparse: Points | None, views: Sequence[View]) -> 
     positions = sparse.positions.double().numpy()
     distances, nearest = cKDTree(dense.positions.double().numpy()).query(positions)
     lonely = torch.from_numpy(distances) > _GAP * dense.scales.double()[torch.from_numpy(nearest)]
-    among, _ = cKDTree(positions).query(positions, k=_NEIGHBORS + 1)
-    sizes = torch.from_numpy(among[:, 1:]).square().mean(1).sqrt().float()
+    sizes = neighbor_distances(sparse.positions, _NEIGHBORS)
     added = sparse.positions[lonely].float()
-    centers = torch.stack([view.center for view in views]).float()
-    sight = centers[torch.cdist(added, centers).argmin(1)] - added
+    _, sight = nearest_centers(added, torch.stack([view.center for view in views]).float())
     return Points(
         torch.cat([dense.positions, added]),
         torch.cat([dense.colors, sparse.colors[lonely].float()]),
