@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import capture_formats as formats
 import numpy as np
 import pytest
+from broken_edits import (
+    Edit,
+    arguments,
+    both,
+    cut,
+    jpeg_photos,
+    json_edit,
+    nan_at,
+    remove,
+    replace_text,
+    resize,
+    set_array,
+    set_key,
+    set_matrix,
+    set_rows,
+    without,
+)
 from capture_formats import make_shots
 from PIL import Image
 
 from recon.errors import ReconError
 from recon.io.capture import read_capture
 from recon.io.images import load_image, prepare_view
-
-Edit = Callable[[Path], dict[str, Any] | None]
-"""Breaks the capture in the folder; may return arguments of `read_capture`."""
 
 
 @dataclass(frozen=True)
@@ -34,97 +46,6 @@ class Case:
     edit: Edit
     parts: Sequence[str]
     """What the message must contain."""
-
-
-def json_edit(change: Callable[[dict[str, Any]], object]) -> Edit:
-    def edit(folder: Path) -> None:
-        path = folder / "transforms.json"
-        data = json.loads(path.read_text())
-        change(data)
-        path.write_text(json.dumps(data, indent=1))
-
-    return edit
-
-
-def set_key(key: str, value: object) -> Edit:
-    return json_edit(lambda data: data.update({key: value}))
-
-
-def without(*keys: str) -> Edit:
-    return json_edit(lambda data: [data.pop(key) for key in keys])
-
-
-def set_matrix(change: Callable[[np.ndarray], object], frame: int = 2) -> Edit:
-    def edit(data: dict[str, Any]) -> None:
-        matrix = np.array(data["frames"][frame]["transform_matrix"])
-        result = change(matrix)
-        matrix = result if isinstance(result, np.ndarray) else matrix
-        data["frames"][frame]["transform_matrix"] = matrix.tolist()
-
-    return json_edit(edit)
-
-
-def replace_text(file: str, old: str, new: str) -> Edit:
-    def edit(folder: Path) -> None:
-        text = (folder / file).read_text()
-        assert old in text
-        (folder / file).write_text(text.replace(old, new, 1))
-
-    return edit
-
-
-def cut(file: str, keep: float) -> Edit:
-    def edit(folder: Path) -> None:
-        content = (folder / file).read_bytes()
-        (folder / file).write_bytes(content[: int(len(content) * keep)])
-
-    return edit
-
-
-def remove(*paths: str) -> Edit:
-    def edit(folder: Path) -> None:
-        for path in paths:
-            (shutil.rmtree if (folder / path).is_dir() else Path.unlink)(folder / path)
-
-    return edit
-
-
-def resize(file: str, size: tuple[int, int]) -> Edit:
-    return lambda folder: Image.open(folder / file).resize(size).save(folder / file)
-
-
-def arguments(**named: str) -> Edit:
-    return lambda folder: {key: folder / value for key, value in named.items()}
-
-
-def both(*edits: Edit) -> Edit:
-    def edit(folder: Path) -> dict[str, Any]:
-        return {key: value for one in edits for key, value in (one(folder) or {}).items()}
-
-    return edit
-
-
-def set_array(file: str, key: str, change: Callable[[np.ndarray], np.ndarray]) -> Edit:
-    def edit(folder: Path) -> None:
-        arrays = dict(np.load(folder / file))
-        arrays[key] = change(arrays[key])
-        np.savez(folder / file, **arrays)
-
-    return edit
-
-
-def set_rows(change: Callable[[np.ndarray], np.ndarray]) -> Edit:
-    return lambda folder: np.save(folder / "poses_bounds.npy", change(np.load(folder / "poses_bounds.npy")))
-
-
-def nan_at(row: int, column: int) -> Callable[[np.ndarray], None]:
-    return lambda matrix: matrix.__setitem__((row, column), np.nan)
-
-
-def jpeg_photos(folder: Path) -> None:
-    """Photos as JPEG under the listed .png names; formats are told by content."""
-    for path in (folder / "images").iterdir():
-        Image.open(path).resize((40, 30)).save(path, format="JPEG", quality=95)
 
 
 T, MODEL = "transforms", "sparse/0"
@@ -449,30 +370,3 @@ def test_enlarging_is_refused(tmp_path: Path, downscale: float) -> None:
     formats.write_transforms(tmp_path, make_shots(2))
     with pytest.raises(ReconError, match=r"downscale: found .*at least 1"):
         prepare_view(read_capture(tmp_path).scene.views[0], downscale, None, tmp_path / "out")
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".bmp"])
-def test_damaged_photos_never_raise_anything_else(tmp_path: Path, suffix: str) -> None:
-    from dataclasses import replace
-
-    from recon.scene import Photo
-
-    shots = make_shots(2)
-    formats.write_transforms(tmp_path, shots)
-    view = read_capture(tmp_path).scene.views[0]
-    path = tmp_path / f"a{suffix}"
-    Image.fromarray(shots[0].pixels).save(path)
-    whole = path.read_bytes()
-    rng = np.random.default_rng(3)
-    refused = 0
-    for _ in range(60):
-        content = bytearray(whole)
-        for position in rng.integers(0, len(content), 3):
-            content[position] = rng.integers(0, 256)
-        path.write_bytes(content[: rng.integers(1, len(content) + 1)])
-        try:
-            load_image(replace(view, photo=Photo(path)))
-        except ReconError as error:
-            assert path.name in str(error)
-            refused += 1
-    assert refused > 40
