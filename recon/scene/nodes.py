@@ -60,7 +60,7 @@ class View:
         return pixels, depths, (depths > 1e-9) & (pixels >= 0).all(-1) & (pixels < size).all(-1)
 
     def unproject(self, pixels: Tensor, depths: Tensor) -> Tensor:
-        """World points [..., N, 3], float64, at `pixels` [..., N, 2] and `depths` [..., N] along z, without distortion."""
+        """World points [..., N, 3] float64 at `pixels` [..., N, 2] and `depths` [..., N] along z, on a pinhole."""
         local = unproject(pixels.double(), depths.double(), self.camera.K.double())
         return rigid.transform_points(rigid.inverse(self.world_to_camera), local)
 
