@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def _check_whole(root: Path) -> int:
     return int(number)
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """A forked child must not wait for threads that it does not have."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def _child(root: Path, first: int) -> int:
     """Fork a publisher that goes on for ever."""
     pid = os.fork()
@@ -63,7 +73,6 @@ def _child(root: Path, first: int) -> int:
 
 
 def test_a_killed_publisher_never_tears_the_scene(tmp_path: Path) -> None:
-    torch.set_num_threads(1)  # a forked child must not wait for threads that it does not have
     _publish(tmp_path, 0)
     begin = time.perf_counter()
     _publish(tmp_path, 0)
