@@ -92,11 +92,16 @@ def machine() -> str:
             line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
         ]
         name = names[0] if names else name
-    commit = subprocess.run(
+    found = commit()
+    parts = [name, f"{torch.get_num_threads()} threads", f"SIMD {core.simd_level()}", f"torch {torch.__version__}"]
+    return ", ".join([*parts, f"commit {found}"] if found else parts)
+
+
+def commit() -> str:
+    """Short name of the checkout's commit; nothing when this is not a checkout."""
+    return subprocess.run(
         ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
         capture_output=True,
         text=True,
         check=False,
     ).stdout.strip()
-    parts = [name, f"{torch.get_num_threads()} threads", f"SIMD {core.simd_level()}", f"torch {torch.__version__}"]
-    return ", ".join([*parts, f"commit {commit}"] if commit else parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,15 @@ class Done:
 
 
 @contextmanager
-def fresh_run(path: Path, overrides: Sequence[str], bench: str) -> Iterator[Done]:
+def fresh_run(path: Path, overrides: Sequence[str], bench: str, folder: Path | None = None) -> Iterator[Done]:
     """Run the scene file `path` with `overrides` in a temporary folder, for `recon bench <bench>`.
 
+    folder: one that is kept instead, where stages that an earlier run made in the same way are not made again.
     Raises ReconError when nothing was held out: there is nothing to measure then.
     """
-    with tempfile.TemporaryDirectory(prefix="recon-bench-") as folder:
-        result = run(load_config(path, [*overrides, f"output={folder}"]), argv=["recon", "bench", bench, str(path)])
+    place = nullcontext(str(folder)) if folder else tempfile.TemporaryDirectory(prefix="recon-bench-")
+    with place as name:
+        result = run(load_config(path, [*overrides, f"output={name}"]), argv=["recon", "bench", bench, str(path)])
         if "test" not in result.metrics:
             raise ReconError(f"{path}: no held-out views to measure", fix="set views.test or views.file")
-        yield Done(Path(folder), result.scene, result.metrics)
+        yield Done(Path(name), result.scene, result.metrics)

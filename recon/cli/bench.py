@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-Name = Literal["raster", "train", "families", "solid", "dense", "mesh"]
+Name = Literal["raster", "train", "families", "solid", "dense", "mesh", "quality"]
 NAMES: tuple[str, ...] = get_args(Name)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure: `recon bench` raster, train, families, solid, dense or mesh; each has its own options (--help)."""
+    """Measure: `recon bench` raster, train, families, solid, dense, mesh, quality; each has its options (--help)."""
 
     name: Annotated[Name, tyro.conf.Positional]
     """What to measure."""
