@@ -2,86 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from recon.errors import ReconError
 
-if TYPE_CHECKING:
-    from recon.scene import Scene, Splats
-
-
-def _splats(scene: Scene) -> Splats:
-    if scene.splats is None:
-        raise ReconError("the scene has no splats yet", fix="run `recon run` on its scene.yaml without --until poses")
-    return scene.splats
-
-
-def _ply(scene: Scene, path: Path) -> None:
-    from recon.io.ply import write_splats
-
-    write_splats(path, _splats(scene))
-
-
-def _gaussians(scene: Scene, path: Path) -> None:
-    from recon.io.ply import write_splats
-    from recon.io.surface import as_gaussians
-
-    write_splats(path, as_gaussians(_splats(scene)))
-
-
-def _mesh(scene: Scene, path: Path) -> None:
-    from recon.io.surface import triangles_as_mesh, write_mesh
-
-    write_mesh(path, triangles_as_mesh(_splats(scene)))
-
-
-def _points(scene: Scene, path: Path) -> None:
-    from recon.io.ply import write_points
-
-    if scene.points is None:
-        raise ReconError("the scene has no points", fix="export --format ply, or use photos with more texture")
-    write_points(path, scene.points)
-
-
-FORMATS: dict[str, tuple[str, Callable[[Scene, Path], None]]] = {
-    "ply": ("splats.ply", _ply),
-    "gaussians": ("gaussians.ply", _gaussians),
-    "mesh": ("mesh.glb", _mesh),
-    "points": ("points.ply", _points),
-}
-"""Name on the command line: file name by default, and what writes it. A new format is a line here and in `Export`."""
+Name = Literal[
+    "ply", "gaussians", "compressed-ply", "splat", "spz", "spz4", "sog", "glb", "mesh", "points", "colmap",
+    "colmap-text", "nerfstudio",
+]  # fmt: skip
+"""The keys of `recon.io.formats.FORMATS`, which is not imported until it is needed."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """Write a scene's content in a format of other programs."""
+    """Write a scene's content in a format of other programs (docs/formats.md)."""
 
     out: Annotated[Path, tyro.conf.Positional]
     """Output folder of a run."""
-    format: Literal["ply", "gaussians", "mesh", "points"] = "ply"
-    """`ply`: the splats, Gaussians in the layout that splat viewers read; `gaussians`: surfels and exponentials as
-    Gaussians, for those viewers; `mesh`: opaque triangles as a coloured mesh; `points`: where the splats started."""
+    format: Name = "ply"
+    """Splats: `ply` (read by everything), `compressed-ply`, `splat`, `spz` (version 3), `spz4`, `sog`; `glb` with
+    meshes and cameras; `gaussians`: surfels and exponentials as Gaussians; `mesh`: opaque triangles as a coloured mesh;
+    `points`: where the splats started. With photos: `colmap`, `colmap-text`, `nerfstudio`."""
     to: Path | None = None
-    """File to write; for a mesh its suffix chooses the format. Default: exports/ in the run's folder."""
+    """File or folder to write; for a mesh its suffix chooses the format. Default: exports/ in the run's folder."""
+    sh_degree: Literal[0, 1, 2, 3] | None = None
+    """Highest degree of harmonics to write."""
+    crop: tuple[float, float, float, float, float, float] | None = None
+    """Only what lies in this box: least x y z, then greatest x y z, in the scene's coordinates."""
+    min_opacity: float = 0.0
+    """Only splats at least this opaque, in [0, 1]."""
+    frame: Literal["world", "source"] = "world"
+    """`world`: coordinates as in the scene; `source`: those of the capture where its reader changed them (DTU,
+    nerfstudio)."""
+    axes: str | None = None
+    """New axes in terms of the old ones, such as x,-z,y (y up to z up) or x,-y,-z (OpenCV to OpenGL)."""
+    up: Literal["x", "y", "z", "-x", "-y", "-z"] | None = None
+    """Turn the scene so that what the cameras hold for up becomes this axis."""
 
     def run(self, argv: Sequence[str]) -> int:
         """Returns the exit code."""
         from recon.cli.folder import output_folder
 
         out = output_folder(self.out)
+        if not 0 <= self.min_opacity <= 1:
+            raise ReconError("--min-opacity", found=self.min_opacity, wanted="a number in [0, 1]")
+        if self.axes is not None and self.up is not None:
+            raise ReconError("--axes and --up both say how to turn the scene", fix="give one of them")
+        from recon.io.formats import FORMATS
         from recon.pipeline.run import refused_writes
+        from recon.scene.axes import in_source_coordinates, turned
+        from recon.scene.edit import reduced
         from recon.scene.store import SceneStore
 
-        name, write = FORMATS[self.format]
-        path = self.to or out / "exports" / name
+        chosen = FORMATS[self.format]
+        path = self.to or out / "exports" / chosen.file
         scene = SceneStore(out).load()
+        scene = reduced(scene, sh_degree=self.sh_degree, crop=self.crop, min_opacity=self.min_opacity)
+        if self.frame == "source":
+            scene = in_source_coordinates(scene)
+        scene = turned(scene, self.axes, self.up)
         with refused_writes(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            write(scene, path)
+            if chosen.folder and self.to is None and path.is_dir():
+                shutil.rmtree(path)  # of an earlier export: nobody else writes there
+            chosen.write(scene, path)
         print(path)
         return 0

@@ -64,6 +64,23 @@ def evaluate(sh_coeffs: Tensor, directions: Tensor, degree: int | None = None) -
     return (basis(directions, degree)[..., None] * sh_coeffs[..., : count(degree), :]).sum(-2)
 
 
+def rotation(turn: Tensor, degree: int) -> Tensor:
+    """[K, K] float64 such that `rotation(turn, degree) @ sh_coeffs` are the coefficients of a turned object.
+
+    turn: [3, 3], object to world. The value at `turn @ d` afterwards is the value at `d` before; bands do not mix.
+    Found by least squares over directions in which the basis is well conditioned, so it holds for any basis.
+    """
+    turn = turn.double()
+    spread = torch.randn(64, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    directions = torch.nn.functional.normalize(spread, dim=-1)
+    before, after = basis(directions, degree), basis(directions @ turn.T, degree)
+    result = torch.zeros(count(degree), count(degree), dtype=torch.float64)
+    for band in range(degree + 1):
+        rows = slice(band * band, (band + 1) ** 2)
+        result[rows, rows] = torch.linalg.lstsq(after[:, rows], before[:, rows]).solution
+    return result
+
+
 def from_rgb(rgb: Tensor) -> Tensor:
     """Band-0 coefficient that shows colour `rgb` in [0, 1] from every direction."""
     return (rgb - 0.5) / C0

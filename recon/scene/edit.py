@@ -1,0 +1,73 @@
+"""Fewer splats: by a box, by opacity, by the degree of their harmonics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from recon.errors import ReconError
+from recon.scene.nodes import Points, Splats
+from recon.scene.scene import Scene
+
+
+def centers(splats: Splats) -> Tensor:
+    """[N, 3]: the mean of what a primitive is made of."""
+    place = next(splats[name] for name in ("means", "vertices", "points") if name in splats.params)
+    return place.reshape(len(splats), -1, 3).mean(1)
+
+
+def select(splats: Splats, keep: Tensor) -> Splats:
+    """Rows by mask or by index."""
+    return replace(splats, params={name: value[keep] for name, value in splats.params.items()})
+
+
+def with_sh_degree(splats: Splats, degree: int) -> Splats:
+    """The splats with bands above `degree` cut off, or with zeros for those that are missing."""
+    wanted, harmonics = (degree + 1) ** 2, splats["sh_coeffs"]
+    if harmonics.shape[1] < wanted:
+        harmonics = torch.cat([harmonics, harmonics.new_zeros(len(splats), wanted - harmonics.shape[1], 3)], dim=1)
+    return replace(splats, params={**splats.params, "sh_coeffs": harmonics[:, :wanted].contiguous()})
+
+
+def reduced(
+    scene: Scene, *, sh_degree: int | None = None, crop: Sequence[float] | None = None, min_opacity: float = 0.0
+) -> Scene:
+    """The scene with fewer or simpler splats; points are cropped, too.
+
+    sh_degree: highest degree of harmonics that stays.   crop: least x, y, z and greatest x, y, z of centres, world.
+    min_opacity: in [0, 1].   Raises ReconError when no splat is left.
+    """
+    if crop is not None and not all(low < high for low, high in zip(crop[:3], crop[3:], strict=True)):
+        raise ReconError(
+            "crop", found=list(crop), wanted="least x y z, then greatest x y z, each below its counterpart"
+        )
+    nodes = []
+    for node in scene.nodes:
+        content = node.content
+        if isinstance(content, Splats):
+            keep = torch.sigmoid(content["opacity_logits"]) >= min_opacity
+            if crop is not None:
+                keep &= _inside(centers(content), crop)
+            if not bool(keep.any()):
+                raise ReconError("no splat is left", found=f"{len(content)} before --crop and --min-opacity")
+            content = content if bool(keep.all()) else select(content, keep)
+            if sh_degree is not None and sh_degree < content.sh_degree:
+                content = with_sh_degree(content, sh_degree)
+        elif isinstance(content, Points) and crop is not None:
+            keep = _inside(content.positions, crop)
+            content = Points(
+                content.positions[keep],
+                content.colors[keep],
+                None if content.normals is None else content.normals[keep],
+                None if content.scales is None else content.scales[keep],
+            )
+        nodes.append(replace(node, content=content))
+    return replace(scene, nodes=tuple(nodes))
+
+
+def _inside(points: Tensor, crop: Sequence[float]) -> Tensor:
+    low, high = points.new_tensor(list(crop[:3])), points.new_tensor(list(crop[3:]))
+    return ((points >= low) & (points <= high)).all(-1)

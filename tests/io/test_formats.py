@@ -1,0 +1,202 @@
+"""The asymmetric scene through every format, read back by us and by programs that share no code with us."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import asymmetric_scene
+import numpy as np
+import pytest
+import torch
+from random_splats import random_family
+from scipy.spatial import cKDTree
+from second_readers import TOOLS, by_gsply, by_plyfile, by_splat_transform, by_us, node_tool, splat_transform
+
+from recon.cli.export import Name
+from recon.errors import ReconError
+from recon.geometry import quaternion, spherical_harmonics
+from recon.io.formats import FORMATS, format_of, read_splats
+from recon.scene import Node, Scene, Splats
+from recon.scene.families import FAMILIES
+
+COUNT = 300
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a format promises. Positions in scene units, rotations in degrees, opacities and colours in [0, 1]."""
+
+    position: float
+    rotation: float
+    log_scale: float
+    opacity: float
+    color: float
+    sh_degree: int = 3
+
+
+HALF_STEP = 0.5 / 255 + 1e-6
+# Positions: the fixture spans about 12 units. Rotations: a step of 1/512, 1/1023 or 1/255 in each of three components.
+# Logarithms of scales: 1/16 steps, 11 bits between bounds, or a codebook. Colours: errors of 8-bit harmonics add up.
+EXACT = Precision(0, 2e-5, 0, 1e-6, 1e-6)
+PRECISION = {
+    "ply": EXACT,
+    "glb": Precision(0, 2e-5, 1e-6, 1e-6, 1e-6),
+    "splat": Precision(0, 2.0, 1e-6, HALF_STEP, HALF_STEP, 0),
+    "compressed-ply": Precision(0.004, 0.3, 0.001, HALF_STEP, 0.05),
+    "spz": Precision(1e-5, 0.3, 1 / 32 + 1e-6, HALF_STEP, 0.02),
+    "spz4": Precision(1e-5, 0.3, 1 / 32 + 1e-6, HALF_STEP, 0.02),
+    "sog": Precision(4e-4, 1.2, 0.03, HALF_STEP, 0.03),
+}
+Reader = Callable[[Path], Splats]
+READERS: dict[str, tuple[Reader, ...]] = {
+    "ply": (by_us, by_plyfile, by_gsply, by_splat_transform),
+    "glb": (by_us,),
+    "splat": (by_us, by_splat_transform),
+    "compressed-ply": (by_us, by_gsply, by_splat_transform),
+    "spz": (by_us, by_gsply, by_splat_transform),
+    "spz4": (by_us, by_gsply, by_splat_transform),
+    "sog": (by_us, by_splat_transform),
+}
+
+
+def asymmetric(count: int = COUNT) -> Scene:
+    return Scene(nodes=(Node("splats", asymmetric_scene.splats(count)),))
+
+
+def assert_same(found: Splats, wanted: Splats, precision: Precision) -> None:
+    """Splats may come in another order: each is compared with the nearest."""
+    assert len(found) == len(wanted) and found.sh_degree == precision.sh_degree
+    distance, which = cKDTree(found["means"].numpy()).query(wanted["means"].numpy())
+    assert len(set(which)) == len(wanted), "two splats became one"
+    assert distance.max() <= precision.position
+    rows = torch.from_numpy(which)
+    a, b = (quaternion.normalize(one.double()) for one in (found["quats"][rows], wanted["quats"]))
+    angles = 2 * torch.rad2deg(torch.asin(((a - b).norm(dim=1).minimum((a + b).norm(dim=1)) / 2).clamp(max=1)))
+    assert angles.max() <= 2 * precision.rotation  # both the angle between quaternions, and twice it of the rotation
+    assert (found["log_scales"][rows] - wanted["log_scales"]).abs().max() <= precision.log_scale
+    opacities = (found["opacity_logits"][rows].sigmoid() - wanted["opacity_logits"].sigmoid()).abs()
+    assert opacities.max() <= precision.opacity
+    directions = torch.nn.functional.normalize(torch.randn(6, 3, generator=torch.Generator().manual_seed(1)), dim=-1)
+    for direction in directions:
+        seen = [
+            spherical_harmonics.evaluate(one, direction, precision.sh_degree).clamp(0, 1)
+            for one in (found["sh_coeffs"][rows], wanted["sh_coeffs"])
+        ]
+        assert (seen[0] - seen[1]).abs().max() <= precision.color
+
+
+@pytest.mark.parametrize(("name", "reader"), [(name, one) for name, readers in READERS.items() for one in readers])
+def test_what_we_write(tmp_path: Path, name: str, reader: Reader) -> None:
+    path = tmp_path / FORMATS[name].file
+    FORMATS[name].write(asymmetric(), path)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name], "nothing is left beside the file"
+    assert_same(reader(path), asymmetric_scene.splats(COUNT), PRECISION[name])
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("splats.compressed.ply", ()), ("three.spz", ("--spz-version", "3")), ("four.spz", ()),
+    ("splats.sog", ("-g", "cpu")), ("meta.json", ("-g", "cpu")),
+])  # fmt: skip
+def test_what_splat_transform_writes(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
+    FORMATS["ply"].write(asymmetric(), tmp_path / "in.ply")
+    path = splat_transform(tmp_path / "in.ply", *options, to=tmp_path / name)
+    # The two readers agree on what the bits mean; opacities of 0 and 255 have no logit, and each chooses one.
+    assert_same(read_splats(path), by_splat_transform(path), Precision(4e-6, 1e-4, 4e-6, 1.1e-3, 4e-6))
+    if path.suffix in (".ply", ".spz"):
+        # It rounds down where we round to the nearest, and its SPZ has 12 fractional bits and fewer for harmonics.
+        assert_same(read_splats(path), asymmetric_scene.splats(COUNT), Precision(4e-3, 0.3, 0.04, HALF_STEP, 0.4))
+
+
+@pytest.mark.parametrize("name", sorted(READERS))
+@pytest.mark.parametrize("sh_degree", [0, 1, 2])
+@pytest.mark.parametrize("count", [1, 2, 257])
+def test_every_degree_and_odd_numbers_of_splats(tmp_path: Path, name: str, sh_degree: int, count: int) -> None:
+    splats = random_family("gaussian", count, sh_degree)
+    path = tmp_path / FORMATS[name].file
+    FORMATS[name].write(Scene(nodes=(Node("s", splats),)), path)
+    back = read_splats(path)
+    assert len(back) == count and back.sh_degree == (0 if name == "splat" else sh_degree)
+    assert format_of(path) in (name, name.removesuffix("4"))
+
+
+def test_a_second_conversion_changes_nothing(tmp_path: Path) -> None:
+    """What was rounded once is on the grid."""
+    path = tmp_path / "a.spz"
+    FORMATS["spz"].write(asymmetric(), path)
+    once = read_splats(path)
+    FORMATS["spz"].write(Scene(nodes=(Node("s", once),)), path)
+    twice = read_splats(path)
+    for name, value in once.params.items():
+        if name != "quats":  # which may come back with the other sign
+            torch.testing.assert_close(twice[name], value, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_other_families_are_written_or_refused(tmp_path: Path, family: str) -> None:
+    splats = random_family(family, 20)
+    scene = Scene(nodes=(Node("s", splats),))
+    for name in ("ply", "glb"):
+        path = tmp_path / FORMATS[name].file
+        FORMATS[name].write(scene, path)
+        back = read_splats(path)
+        assert back.family == family and back.params.keys() == splats.params.keys()
+        for key, value in splats.params.items():
+            torch.testing.assert_close(back[key], value, atol=2e-5, rtol=2e-5)
+    for name in ("splat", "spz", "sog", "compressed-ply"):
+        path = tmp_path / FORMATS[name].file
+        if family in ("triangle", "convex"):
+            with pytest.raises(ReconError, match=f"holds Gaussians only: found splats of the family '{family}'"):
+                FORMATS[name].write(scene, path)
+        else:
+            FORMATS[name].write(scene, path)
+            assert len(read_splats(path)) == 20
+
+
+def test_a_glb_holds_splats_mesh_and_cameras_and_no_paths_of_this_machine(tmp_path: Path) -> None:
+    pygltflib, trimesh = pytest.importorskip("pygltflib"), pytest.importorskip("trimesh")
+    scene = asymmetric_scene.scene(tmp_path / "here")
+    path = tmp_path / "a.glb"
+    FORMATS["glb"].write(scene, path)
+    document = pygltflib.GLTF2().load(str(path))
+    assert len(document.cameras) == 3 and "KHR_gaussian_splatting" in document.extensionsUsed
+    assert str(tmp_path).encode() not in path.read_bytes()
+    primitive = next(p for m in document.meshes for p in m.primitives if p.extensions)
+    assert primitive.mode == 0
+    accessor = document.accessors[json.loads(primitive.attributes.to_json())["POSITION"]]
+    view = document.bufferViews[accessor.bufferView]
+    data = np.frombuffer(document.binary_blob(), np.float32, accessor.count * 3, view.byteOffset)
+    np.testing.assert_array_equal(data.reshape(-1, 3), scene.splats["means"].numpy())  # type: ignore[index]
+    loaded = trimesh.load(path, process=False)
+    meshes = [one for one in loaded.geometry.values() if isinstance(one, trimesh.Trimesh)]
+    assert len(meshes) == 1 and len(meshes[0].faces) == 2
+    assert np.asarray(meshes[0].visual.material.baseColorTexture).shape[:2] == (4, 6)
+
+
+def test_the_validator_of_khronos_accepts_the_glb(tmp_path: Path) -> None:
+    node_tool("splat-transform")  # skips without Node
+    path = tmp_path / "a.glb"
+    FORMATS["glb"].write(asymmetric_scene.scene(tmp_path), path)
+    program = (
+        "const v = require('gltf-validator'), fs = require('fs');"
+        "v.validateBytes(new Uint8Array(fs.readFileSync(process.argv[1])), {maxIssues: 0})"
+        ".then(r => console.log(JSON.stringify(r.issues.messages)));"
+    )
+    done = subprocess.run(
+        ["node", "-e", program, str(path)], cwd=TOOLS.parent, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    # The validator does not know the extension and takes its attributes for misspelt ones.
+    errors = [
+        one for one in json.loads(done.stdout)
+        if one["severity"] == 0
+        and not (one["code"] == "MESH_PRIMITIVE_INVALID_ATTRIBUTE" and "KHR_gaussian_splatting:" in one["pointer"])
+    ]  # fmt: skip
+    assert not errors
+
+
+def test_the_command_line_knows_all_formats() -> None:
+    assert set(Name.__args__) == set(FORMATS)
