@@ -13,6 +13,7 @@ from recon.cli.bench import Bench
 from recon.cli.doctor import Doctor
 from recon.cli.eval import Eval
 from recon.cli.export import Export
+from recon.cli.import_ import Import
 from recon.cli.info import Info
 from recon.cli.render import Render
 from recon.cli.run import Run
@@ -23,6 +24,7 @@ Command = (
     | Annotated[Eval, tyro.conf.subcommand("eval")]
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Import, tyro.conf.subcommand("import")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]

@@ -13,11 +13,15 @@ from recon.io.files import unreadable
 from recon.io.frames import Capture, Reader, Skipped
 from recon.io.llff import LlffReader
 from recon.io.photos import MaskFolder, PhotoSet
+from recon.io.polycam import PolycamReader
+from recon.io.record3d import Record3dReader
 from recon.io.transforms_json import TransformsReader
 
 __all__ = ["READERS", "Capture", "Reader", "Skipped", "read_capture"]
 
-READERS: tuple[Reader, ...] = (TransformsReader(), BlenderReader(), ColmapReader(), LlffReader(), DtuReader())
+READERS: tuple[Reader, ...] = (
+    TransformsReader(), BlenderReader(), ColmapReader(), LlffReader(), DtuReader(), PolycamReader(), Record3dReader(),
+)  # fmt: skip
 """Every format, in the order in which they are looked for."""
 
 

@@ -97,6 +97,7 @@ def build_config(document: Document, overrides: Sequence[str] = (), *, name: str
     if preset is not None:
         place = document.place(("preset",))
         document = presets.load_preset(preset, place.source if place else name).overlaid(document)
+    _expand_start(document)
     schema.refuse_later_sections(document)
     _anchor_paths(document)
     try:
@@ -141,6 +142,13 @@ def _override(document: Document, text: str) -> Document:
         data = {part: data}
     places = {path[:length]: place for length in range(1, len(path) + 1)}
     return document.overlaid(Document(data, places | {(*path, *rest): where for rest, where in inner.items()}))
+
+
+def _expand_start(document: Document) -> None:
+    """`splats: {init: FILE}` is short for `splats: {init: {file: FILE}}`."""
+    splats = document.data.get("splats")
+    if isinstance(splats, dict) and isinstance(splats.get("init"), str):
+        document.data["splats"] = {**splats, "init": {"file": splats["init"]}}
 
 
 def _anchor_paths(document: Document) -> None:

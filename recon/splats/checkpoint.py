@@ -17,6 +17,7 @@ from recon.scene.atomic import atomic_path
 from recon.scene.nodes import View
 from recon.splats.config import SplatsConfig
 from recon.splats.families import Family
+from recon.splats.start import hash_splats
 from recon.splats.state import TrainState
 
 FILE_NAME = "checkpoint.safetensors"
@@ -40,6 +41,8 @@ class Journal:
 def fingerprint(config: SplatsConfig, views: Sequence[View], seed: int) -> str:
     """Hash of everything that decides the course of an optimisation except the pixels of the photos."""
     settings = {key: value for key, value in asdict(config).items() if key not in _IRRELEVANT}
+    # A file's content counts and its name does not.
+    settings["init"]["file"] = config.init.file and hash_splats(config.init.file)
     cameras = [
         [view.name, view.camera.width, view.camera.height, view.camera.K.tolist(), view.world_to_camera.tolist()]
         for view in views

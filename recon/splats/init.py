@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -21,6 +22,9 @@ from recon.splats.families import Seeds
 class InitConfig:
     """How many primitives to start with, where and how large."""
 
+    file: Path | None = None
+    """Splats to start from instead of points: a file that `recon import` reads, or a folder with a scene of recon. They
+    must lie in the scene's coordinates. `init: FILE` is short for this."""
     opacity: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Opacity of every primitive; by default 0.3 at dense points, which know the size of their patch, else 0.1."""
     neighbors: Annotated[int, Field(ge=1)] = 3

@@ -29,6 +29,7 @@ from recon.splats.losses import choose_background, photometric_loss, squared_err
 from recon.splats.photos import TrainingPhoto, training_photos
 from recon.splats.regularizers import Drawn, Regularizer, make_regularizers
 from recon.splats.schedule import sh_degree_at
+from recon.splats.start import given_parameters
 from recon.splats.state import TrainState
 
 STAGE = "splats"
@@ -97,9 +98,12 @@ def optimize(
         state, journal = load_checkpoint(resume_from, family, key)
         state = state.to(device)
     else:
-        # The seeds are drawn from a generator of their own: a random start must not shift the training's numbers.
-        seeds = initial_seeds(scene, config.init, torch.Generator().manual_seed(seed), events)
-        params = family.initial_parameters(seeds, initial_opacity(scene, config.init), config.sh_degree)
+        if config.init.file is not None:
+            params = given_parameters(config.init.file, config.primitive, config.sh_degree, events)
+        else:
+            # The seeds are drawn from a generator of their own: a random start must not shift the training's numbers.
+            seeds = initial_seeds(scene, config.init, torch.Generator().manual_seed(seed), events)
+            params = family.initial_parameters(seeds, initial_opacity(scene, config.init), config.sh_degree)
         state, journal = TrainState.create(family, params, scene.extent(), seed).to(device), Journal()
         strategy.start(state)
 
@@ -142,6 +146,8 @@ class _Loop:
         self.state, self.config, self.strategy, self.regularizers = state, config, strategy, regularizers
         self.levels, self.background = levels, background
         self.raster = RasterConfig(antialias=config.antialias)
+        # Splats from a file have their harmonics already.
+        self.sh_interval = config.sh_interval if config.init.file is None else 0
         self.probe = torch.zeros(0, 2)
 
     def iterate(self, measure: bool) -> tuple[Tensor, float | None]:
@@ -161,7 +167,7 @@ class _Loop:
         def draw(world_to_camera: Tensor, probe: Tensor | None = None, depth: bool = False) -> Render:
             return rasterize(
                 drawn, world_to_camera, photo.K, photo.width, photo.height,
-                family=family, sh_degree=sh_degree_at(iteration, config.sh_interval, config.sh_degree),
+                family=family, sh_degree=sh_degree_at(iteration, self.sh_interval, config.sh_degree),
                 background=background, depth=depth, screen_probe=probe, config=self.raster,
             )  # fmt: skip
 

@@ -240,5 +240,5 @@ def test_help_is_quick_and_does_not_load_torch() -> None:
         [sys.executable, "-c", code + "print('torch' in sys.modules)"], capture_output=True, text=True, check=True
     )
     assert result.stdout.rstrip().endswith("False")
-    for command in ("run", "eval", "render", "export", "info", "doctor", "bench"):
+    for command in ("run", "eval", "render", "export", "import", "info", "doctor", "bench"):
         assert command in result.stdout

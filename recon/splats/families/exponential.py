@@ -13,7 +13,7 @@ from recon.config import config
 from recon.splats.families.family import Rate, Seeds
 from recon.splats.families.gaussian import GaussianConfig, GaussianFamily
 
-_GAUSSIAN_SHAPE = math.log(1 / 7)  # beta = 1 + 8 sigmoid(shape) = 2
+GAUSSIAN_SHAPE = math.log(1 / 7)  # beta = 1 + 8 sigmoid(shape) = 2
 
 
 @config
@@ -39,7 +39,7 @@ class ExponentialFamily(GaussianFamily):
 
     def initial_parameters(self, seeds: Seeds, opacity: float, sh_degree: int) -> dict[str, Tensor]:
         """Gaussians."""
-        shape = 0.0 if self.shape.form == "modulated" else _GAUSSIAN_SHAPE
+        shape = 0.0 if self.shape.form == "modulated" else GAUSSIAN_SHAPE
         params = super().initial_parameters(seeds, opacity, sh_degree)
         return {**params, "shape_logits": torch.full((len(seeds.positions),), shape)}
 
