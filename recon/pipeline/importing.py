@@ -21,13 +21,14 @@ from recon.pipeline.config import RunConfig
 from recon.pipeline.run import run
 from recon.pipeline.stage import artifact_key
 from recon.scene import Node, Scene, Splats, View
-from recon.scene.edit import centers
+from recon.scene.edit import centers, select
 from recon.scene.store import SceneStore
 from recon.scene.transform import Similarity, transform_splats
 from recon.splats.start import hash_splats
 
 _RING, _ELEVATION_DEG, _FOCAL = 8, 15.0, 700.0
 _SIZE = (800, 600)
+_ENOUGH = 100_000
 _SHARE = 0.9
 """Of the splats that the cameras of a scene without photos take in, by opacity."""
 
@@ -111,6 +112,8 @@ def import_scene(
 
 def views_around(splats: Splats, up: Sequence[float]) -> tuple[View, ...]:
     """Cameras in a ring that see most of the splats from outside."""
+    if len(splats) > _ENOUGH:
+        splats = select(splats, torch.linspace(0, len(splats) - 1, _ENOUGH).long())
     places = centers(splats).double()
     weights = splats["opacity_logits"].double().sigmoid()
     middle = torch.stack([_weighted_quantile(places[:, axis], weights, 0.5) for axis in range(3)])

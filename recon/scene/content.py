@@ -8,15 +8,17 @@ import numpy as np
 import torch
 
 from recon.scene.families import FAMILIES
+from recon.scene.families.appearance import SH, harmonics
 from recon.scene.nodes import Mesh, Points, Splats
 
 Arrays = dict[str, np.ndarray]
+_ROWS = 1 << 16
 
 
 def to_arrays(content: Points | Splats | Mesh) -> Arrays:
     """Arrays by attribute name; [N, K, 3] stands for K attributes. `indices` holds faces."""
     if isinstance(content, Splats):
-        return FAMILIES[content.family].to_arrays(content)
+        return _splat_arrays(content)
     arrays: Arrays = {}
     if isinstance(content, Points):
         arrays = {"POSITION": _numpy(content.positions), "COLOR_0": to_linear(_numpy(content.colors))}
@@ -33,6 +35,23 @@ def to_arrays(content: Points | Splats | Mesh) -> Arrays:
     if content.colors is not None:
         arrays["COLOR_0"] = to_linear(_numpy(content.colors))
     return arrays
+
+
+def _splat_arrays(splats: Splats) -> Arrays:
+    """In pieces, because activations pass through double precision; harmonics, the most of it, are not copied."""
+    codec, count = FAMILIES[splats.family], len(splats)
+    result: Arrays = {}
+    for first in range(0, max(count, 1), _ROWS):
+        piece = Splats(splats.family, {name: value[first : first + _ROWS] for name, value in splats.params.items()})
+        for name, values in codec.to_arrays(piece).items():
+            if name == SH and codec.rows == 1:
+                continue
+            if name not in result:
+                result[name] = np.empty((codec.rows * count, *values.shape[1:]), values.dtype)
+            result[name][codec.rows * first : codec.rows * first + len(values)] = values
+    if codec.rows == 1:
+        result[SH] = harmonics(splats)
+    return result
 
 
 def from_arrays(kind: str, family: str | None, arrays: Mapping[str, np.ndarray]) -> Points | Splats | Mesh:

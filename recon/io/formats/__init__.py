@@ -9,7 +9,7 @@ import torch
 from recon.errors import ReconError
 from recon.io.files import unreadable
 from recon.io.formats import colmap_folder, compressed_ply, glb, nerfstudio_folder, sog, splat, spz, tables
-from recon.io.formats.format import Format
+from recon.io.formats.format import Format, rows
 from recon.scene import Splats
 
 FORMATS: dict[str, Format] = {
@@ -63,7 +63,8 @@ def read_splats(path: Path, drop_broken: bool = False) -> Splats:
 def _finite(splats: Splats, path: Path, drop_broken: bool) -> Splats:
     good = torch.ones(len(splats), dtype=torch.bool)
     for value in splats.params.values():
-        good &= value.reshape(len(splats), -1).isfinite().all(1)
+        for piece in rows(len(splats)):  # the question makes numbers as large as the answer is small
+            good[piece] &= value[piece].flatten(1).isfinite().all(1) if value.ndim > 1 else value[piece].isfinite()
     bad = len(splats) - int(good.sum())
     if bad == 0:
         return splats

@@ -34,7 +34,7 @@ def nearest_entry(values: np.ndarray, entries: np.ndarray) -> np.ndarray:
     return np.searchsorted(middles, values).astype(np.uint8)
 
 
-def palette(rows: np.ndarray, size: int, rounds: int = 6, per_entry: int = 4) -> tuple[np.ndarray, np.ndarray]:
+def palette(rows: np.ndarray, size: int, rounds: int = 4, per_entry: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """`size` rows [size, D] float32 near which all of `rows` [N, D] lie, and for each row the number of its nearest.
 
     k-means on a sample of `per_entry` rows for each entry; the same rows give the same palette.

@@ -21,7 +21,6 @@ from recon.io.formats.quantize import (
     smallest_three,
     unit,
 )
-from recon.io.ply_file import ROWS as PLY_ROWS
 from recon.io.ply_file import PlyFile, broken, open_ply, write_ply
 from recon.scene import Scene, Splats
 
@@ -88,8 +87,14 @@ def read(path: Path) -> Splats:
             # The first files of this kind had no bounds of colours, which then lie in [0, 1].
             present = name in file.names("chunk")
             bounds[first : first + len(rows), index] = rows[name] if present else float(name.startswith("max"))
+    if not np.isfinite(bounds).all():
+        raise broken(path, "bounds of a chunk that are not finite")
     names = file.names("sh")
-    if len(names) not in (0, 9, 24, 45) or (rest is not None and rest.count != vertex.count):
+    if (
+        len(names) not in (0, 9, 24, 45)
+        or set(names) != {f"f_rest_{i}" for i in range(len(names))}
+        or (rest is not None and rest.count != vertex.count)
+    ):
         raise broken(path, f"{len(names)} harmonics for {0 if rest is None else rest.count} splats")
     coefficients = len(names) // 3 + 1
     arrays = empty_gaussians(vertex.count, round(coefficients**0.5) - 1)
@@ -112,7 +117,6 @@ def _read_rest(file: PlyFile, harmonics: np.ndarray) -> None:
     """Fill [N, 1:, 3]; the file goes by channel."""
     per_channel = harmonics.shape[1] - 1
     for first, rows in file.rows("sh"):
-        assert len(rows) <= PLY_ROWS
         for i in range(3 * per_channel):
             level = rows[f"f_rest_{i}"].astype(np.float32)
             share = np.where(level == 0, 0, np.where(level == 255, 1, (level + 0.5) / 256))

@@ -255,9 +255,8 @@ class _Document:
             packed = _dict(_dict(khr.get("extensions")).get(name))
             if packed:
                 return self._spz(packed)
-        attributes = _dict(primitive.get("attributes"))
-        arrays = {name: self._accessor(name, index) for name, index in attributes.items()}
-        if len({len(values) for values in arrays.values()}) > 1:
+        arrays = _Attributes(self, _dict(primitive.get("attributes")))
+        if len({self.whole(self.item("accessors", index), "count") for index in arrays.indices.values()}) > 1:
             raise damaged(self.path, "glTF", "attributes of different length")
         try:
             return FAMILIES[family].from_arrays(arrays)
@@ -271,7 +270,7 @@ class _Document:
             file.flush()
             return spz.read(Path(file.name))
 
-    def _accessor(self, name: str, index: object) -> np.ndarray:
+    def accessor(self, name: str, index: object) -> np.ndarray:
         """[N] or [N, C] float32; whole numbers that are normalised become fractions."""
         accessor = self.item("accessors", index)
         kind, shape = accessor.get("componentType"), accessor.get("type")
@@ -337,6 +336,25 @@ class _Document:
     @staticmethod
     def _mapped(path: Path, offset: int, length: int) -> np.ndarray:
         return np.memmap(path, np.uint8, "r", offset, (length,)) if length else np.zeros(0, np.uint8)
+
+
+class _Attributes(Mapping[str, np.ndarray]):
+    """Attributes of a primitive, each read when it is asked for."""
+
+    def __init__(self, document: _Document, indices: Mapping[str, Any]) -> None:
+        self.document, self.indices = document, indices
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.document.accessor(name, self.indices[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.indices
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
 
 
 def _dict(value: object) -> dict[str, Any]:

@@ -43,7 +43,7 @@ from recon.scene import Scene, Splats
 from recon.scene.atomic import atomic_path
 
 _MOST_ENTRIES, _FEWEST_ENTRIES = 1 << 16, 1 << 12
-_SPLATS_PER_ENTRY = 4
+_SPLATS_PER_ENTRY = 16
 _ROW_OF_PALETTE = 64
 _LARGEST_META = 1 << 20
 _DROPPED = 252
@@ -112,7 +112,7 @@ def write(scene: Scene, path: Path) -> None:
 
 
 def _entries(count: int) -> int:
-    """Size of the palette: a power of two for a few splats each, all of them in small scenes."""
+    """Size of the palette: a power of two for some splats each, all of them in small scenes. More takes minutes."""
     if count <= _FEWEST_ENTRIES:
         return count
     return min(max(1 << int(math.log2(count / _SPLATS_PER_ENTRY)), _FEWEST_ENTRIES), _MOST_ENTRIES)

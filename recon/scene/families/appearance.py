@@ -62,8 +62,13 @@ def sh_attribute(array: str, prefix: str) -> str:
 
 def read_harmonics(arrays: Mapping[str, np.ndarray], attribute: Callable[[str], str]) -> Tensor:
     """[N, K, 3] from its parts. KeyError names one that is missing."""
-    coefficients = [arrays[attribute(f"{SH}/{k}")] for k in range(16) if attribute(f"{SH}/{k}") in arrays]
-    for k in range(spherical_harmonics.count(math.ceil(max(len(coefficients), 1) ** 0.5) - 1)):
-        if attribute(f"{SH}/{k}") not in arrays:
-            raise KeyError(attribute(f"{SH}/{k}"))
-    return torch.from_numpy(np.stack(coefficients, axis=1))
+    names = [attribute(f"{SH}/{k}") for k in range(16)]
+    present = sum(name in arrays for name in names)
+    count = spherical_harmonics.count(math.ceil(max(present, 1) ** 0.5) - 1)
+    result = None
+    for k in range(count):
+        part = arrays[names[k]]  # one at a time: the mapping may read it only now
+        if result is None:
+            result = np.empty((len(part), count, 3), np.float32)
+        result[:, k] = part
+    return torch.from_numpy(result)
