@@ -195,3 +195,13 @@ def test_mistakes(finished: Path, recon: Cli) -> None:
     (run / "nerfstudio_models" / "step-000000007.ckpt").write_bytes(b"PK\x03\x04broken")
     done = recon("import", run, "--out", finished / "x", "--images", finished / "capture")
     assert done.code == 2 and "no checkpoint of splatfacto" in done.err
+
+
+def test_bench_formats_compares_them(finished: Path, recon: Cli) -> None:
+    done = recon("bench", "formats", finished / "out", "--out", finished / "tables")
+    assert done.code == 0, done.err
+    table = json.loads((finished / "tables" / "formats.json").read_text())["tables"][0]
+    rows = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["rows"]}
+    assert rows["ply"]["pictures dB"] == rows["glb"]["pictures dB"] == "same"
+    assert float(rows["spz"]["bytes a splat"]) < float(rows["ply"]["bytes a splat"]) / 2
+    assert float(rows["spz"]["pictures dB"]) > 35

@@ -83,7 +83,7 @@ def assert_same(found: Splats, wanted: Splats, precision: Precision) -> None:
     directions = torch.nn.functional.normalize(torch.randn(6, 3, generator=torch.Generator().manual_seed(1)), dim=-1)
     for direction in directions:
         seen = [
-            spherical_harmonics.evaluate(one, direction, precision.sh_degree).clamp(0, 1)
+            (spherical_harmonics.evaluate(one, direction, precision.sh_degree) + 0.5).clamp(0, 1)
             for one in (found["sh_coeffs"][rows], wanted["sh_coeffs"])
         ]
         assert (seen[0] - seen[1]).abs().max() <= precision.color
