@@ -151,7 +151,7 @@ def _large(report: Report, name: str, shape: Shape, resolution: int, memory: str
     state = start_from_mesh(*shape, LOW, SIDE / resolution, resolution)
     targets = orbit(shape, 6, 1024)
     start = time.perf_counter()
-    refine(state, targets, RefineConfig(iterations=4, memory=memory))
+    refine(state, targets, RefineConfig(iterations=4), memory=memory)
     seconds = (time.perf_counter() - start) / 4
     faces = len(state.surface().faces)
     columns = ("resolution", "voxels", "triangles", "seconds a step", "peak memory of the process, GB")

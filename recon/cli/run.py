@@ -21,8 +21,8 @@ class Run:
     """The scene.yaml; see docs/config.md."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="KEY=VALUE")] = ()
     """Change one value, such as splats.iterations=500. May be given several times."""
-    until: Literal["poses", "splats"] = "splats"
-    """Last stage to make."""
+    until: Literal["poses", "splats", "mesh"] | None = None
+    """Last stage to make. Default: the mesh when the scene.yaml has a section `mesh`, else the splats."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Continue an interrupted optimisation from its last checkpoint."""
     force: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False

@@ -27,10 +27,12 @@ class ViewPictures:
     error: np.ndarray
     psnr: float
     ssim: float
+    mesh: np.ndarray | None = None
+    """The mesh as the view sees it, where there is one."""
 
     @staticmethod
-    def of(comparison: Comparison) -> ViewPictures:
-        """Reduce a comparison to bytes, so that many can be kept."""
+    def of(comparison: Comparison, mesh: Comparison | None = None) -> ViewPictures:
+        """Reduce comparisons to bytes, so that many can be kept. mesh: that of the mesh, where there is one."""
         return ViewPictures(
             comparison.view.name,
             charts.to_bytes(comparison.photo),
@@ -38,6 +40,7 @@ class ViewPictures:
             charts.error_map(comparison.rendered, comparison.photo),
             comparison.psnr,
             comparison.ssim,
+            None if mesh is None else charts.to_bytes(mesh.rendered),
         )
 
 
@@ -95,12 +98,15 @@ def _headline(report: Report) -> str:
     test, train = report.metrics.get("test", {}), report.metrics.get("train", {})
     stages = report.run.get("stages", [])
     splats: Mapping[str, Any] = next((stage for stage in stages if stage["stage"] == "splats"), {})
+    mesh: Mapping[str, Any] = report.metrics.get("mesh", {})
     numbers = [
         (f"{test['psnr']:.2f} dB", "PSNR, held out") if test else None,
         (f"{test['ssim']:.3f}", "SSIM, held out") if test else None,
         (f"{train['psnr']:.2f} dB", "PSNR, training") if train else None,
         (f"{splats['num_primitives']:,}", "splats") if "num_primitives" in splats else None,
         (f"{len(train['views'])} / {len(test.get('views', {}))}", "photos trained / held out") if train else None,
+        (f"{mesh['test']['psnr']:.2f} dB", "mesh, held out") if mesh.get("test") else None,
+        (f"{mesh['triangles']:,}", "triangles") if mesh else None,
         (_seconds(splats["optimize_seconds"]), "to optimise") if "optimize_seconds" in splats else None,
     ]
     return (
@@ -131,11 +137,14 @@ def _views(report: Report) -> str:
             f'<figure><img src="{source}" alt="{caption} of {escape(view)}"><figcaption>{caption}</figcaption></figure>'
         )
 
+    def mesh_figure(one: ViewPictures) -> str:
+        return "" if one.mesh is None else figure(one.mesh, "mesh", one.name)
+
     cards = "".join(
         f'<section class="view"><header><b>{escape(one.name)}</b>'
         f"<span>{one.psnr:.2f} dB · SSIM {one.ssim:.3f}</span></header>"
         f'<div class="three{shape}">{figure(one.photo, "photo", one.name)}{figure(one.rendered, "render", one.name)}'
-        f"{figure(one.error, 'error', one.name)}</div></section>"
+        f"{figure(one.error, 'error', one.name)}{mesh_figure(one)}</div></section>"
         for one in report.pictures
     )
     legend = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,10 +19,14 @@ from recon.config import config
 from recon.errors import ReconError
 from recon.mesh.flexicubes import Surface, sign_loss
 from recon.mesh.parameters import CubeParameters, Section, surface_of
-from recon.mesh.sections import choose_section, fits, has_room, inner_faces, parse_memory
+from recon.mesh.sections import choose_section, fits, has_room, inner_faces
+from recon.mesh.space import Space
 from recon.mesh.voxels import CORNERS, VoxelGrid
 from recon.render.image_loss import l1_ssim
 from recon.render.mesh import NEAR, Fragments, antialias, interpolate, opposite_vertices, rasterize_mesh
+
+MEMORY = "4GB"
+"""Default budget of a refinement."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class ViewTarget:
     """[H, W, 3] in [0, 1], sRGB; compared where the mask is set, everywhere without one."""
     confidence: Tensor | None = None
     """[H, W] in [0, 1], the trust in depth and normal; 1 everywhere without one."""
+    closeness: Tensor | None = None
+    """[H, W] factors of differences of depth; 1 everywhere without. Far things may be less exact."""
     near: float = NEAR
     """Near plane, scene units. A larger one cuts the surface open: depths behind it then show the inside."""
 
@@ -55,7 +61,7 @@ class ViewTarget:
 class RefineConfig:
     """Weights of the losses; lengths count in units of half the lattice's extent, as in FlexiCubes' paper."""
 
-    iterations: int = 200
+    iterations: int = 40
     """Steps on each level."""
     views_per_step: int = 4
     """Cameras that are compared in one step."""
@@ -77,17 +83,12 @@ class RefineConfig:
     """Weight of FlexiCubes' deviation term."""
     weights: float = 0.1
     """Weight of the mean size of alpha and beta."""
-    memory: str = "4GB"
-    """Budget for the lattice with gradients, optimiser and mesh; a lattice beyond it is refined in sections."""
-    seed: int = 0
-    """Of the order of views."""
 
     def __post_init__(self) -> None:
         if self.iterations < 0 or self.views_per_step < 1 or not self.learning_rate > 0:
             raise ReconError(
                 "mesh.refine", found=self, wanted="iterations >= 0, views_per_step >= 1, a positive learning_rate"
             )
-        parse_memory(self.memory)
 
 
 Progress = Callable[[int, float], None]
@@ -95,15 +96,26 @@ Progress = Callable[[int, float], None]
 
 
 def refine(
-    start: CubeParameters, targets: Sequence[ViewTarget], config: RefineConfig, progress: Progress | None = None
+    start: CubeParameters,
+    targets: Sequence[ViewTarget],
+    config: RefineConfig,
+    *,
+    memory: str = MEMORY,
+    space: Space | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> CubeParameters:
     """Move `start` towards what the targets show; returns it, changed.
+
+    memory: budget for the lattice with gradients, optimiser and mesh; a lattice beyond it is refined in sections.
+    space: what the lattice lives in, the plain world by default.   seed: of the order of views.
 
     Raises ReconError without targets, with targets of no size or not finite, and when nothing is left of the surface.
     """
     _check(targets)
-    rng = torch.Generator().manual_seed(config.seed)
-    whole = fits(start, config.memory)
+    space = space or Space.plain()
+    rng = torch.Generator().manual_seed(seed)
+    whole = fits(start, memory)
     queue: list[int] = []
     for step in range(config.iterations):
         while len(queue) < config.views_per_step:
@@ -113,10 +125,11 @@ def refine(
         if not whole:
             # A section is what one camera sees.
             chosen = chosen[:1]
-            part = choose_section(start, chosen[0].world_to_camera, chosen[0].K, _size(chosen[0]), config.memory)
+            camera = (chosen[0].world_to_camera, chosen[0].K)
+            part = choose_section(start, *camera, _size(chosen[0]), memory, space)
             if not len(part.grid):
                 continue
-        loss = _step(start, part, chosen, config, step / config.iterations)
+        loss = _step(start, part, chosen, config, step / config.iterations, space)
         if progress:
             progress(step + 1, loss)
     return start
@@ -127,6 +140,10 @@ def refine_levels(
     targets: Sequence[ViewTarget],
     config: RefineConfig,
     voxel_size: float,
+    *,
+    memory: str = MEMORY,
+    space: Space | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> CubeParameters:
     """Refine `start`, then halve its voxels, drop those away from the surface, and refine again, down to `voxel_size`.
@@ -134,15 +151,15 @@ def refine_levels(
     A level that the budget cannot hold even asleep ends the descent: the finest level that fits is returned. `progress`
     counts steps over all levels.
     """
-    state = refine(start, targets, config, progress)
+    state = refine(start, targets, config, memory=memory, space=space, seed=seed, progress=progress)
     level = 1
     while state.grid.voxel_size > voxel_size * 1.001:
         finer = state.subdivided()
-        if not fits(finer, config.memory) and not has_room(finer, config.memory):
+        if not fits(finer, memory) and not has_room(finer, memory):
             break
         before = level * config.iterations
         shifted = None if progress is None else _shifted(progress, before)
-        state = refine(finer, targets, config, shifted)
+        state = refine(finer, targets, config, memory=memory, space=space, seed=seed, progress=shifted)
         level += 1
     return state
 
@@ -152,7 +169,12 @@ def _shifted(progress: Progress, before: int) -> Progress:
 
 
 def _step(
-    start: CubeParameters, part: Section | None, chosen: Sequence[ViewTarget], config: RefineConfig, done: float
+    start: CubeParameters,
+    part: Section | None,
+    chosen: Sequence[ViewTarget],
+    config: RefineConfig,
+    done: float,
+    space: Space,
 ) -> float:
     """One step on `part`, or on all, at the share `done` of the way. Returns the loss."""
     grid = start.grid if part is None else part.grid
@@ -170,6 +192,7 @@ def _step(
         colors = surface_colors(grid, surface, leaves["colors"])
     inner = None if part is None else inner_faces(part, surface)
     loss = _regularity(grid, surface, leaves, config, done, unit)
+    surface = replace(surface, vertices=space.to_world(surface.vertices))
     opposite = opposite_vertices(surface.faces, len(surface.vertices))
     for target in chosen:
         loss = loss + compare(surface, opposite, colors, target, config, unit, inner) / len(chosen)
@@ -181,9 +204,9 @@ def _step(
 
 
 def surface_colors(grid: VoxelGrid, surface: Surface, colors: Tensor) -> Tensor:
-    """Colours of a training surface's vertices, [V, 3], from those of the lattice, [K, 3].
+    """Colours of a surface's vertices, [V, 3], from those of the lattice, [K, 3].
 
-    Trilinear in a dual vertex's own voxel; a quad's centre has the mean of its four.
+    Trilinear in a dual vertex's own voxel; in training a quad's centre has the mean of its four.
     """
     voxels = surface.voxels
     duals = surface.vertices[: len(voxels)].detach()
@@ -194,6 +217,8 @@ def surface_colors(grid: VoxelGrid, surface: Surface, colors: Tensor) -> Tensor:
         for k, offset in enumerate(CORNERS.to(duals.dtype))
     )
     assert isinstance(found, Tensor)
+    if len(surface.vertices) == len(voxels):
+        return found
     return torch.cat([found, found[surface.faces.reshape(-1, 4, 3)[:, :, 0].long()].mean(1)])
 
 
@@ -240,6 +265,8 @@ def _geometry(
     if target.depth is not None:
         known = trust * (target.depth > 0)
         away = (fragments.depth - target.depth) / unit
+        if target.closeness is not None:
+            away = away * target.closeness
         # Squared near zero, then straight: a wrong target, or a pixel that sees another layer, cannot pull without end.
         robust = torch.where(away.abs() < 0.01, 50 * away.square(), away.abs() - 0.005)
         loss = loss + config.depth * (robust * known).sum() / known.sum().clamp(min=1)

@@ -14,6 +14,7 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.mesh.flexicubes import Surface
 from recon.mesh.parameters import CubeParameters, Section, section
+from recon.mesh.space import Space
 from recon.render.mesh import homogeneous_pixels
 
 _LATTICE = (12 + 8 * 4 + 8, 12 + 4)
@@ -83,11 +84,11 @@ def capacity(start: CubeParameters, memory: str) -> int:
 
 
 def choose_section(
-    start: CubeParameters, world_to_camera: Tensor, K: Tensor, size: tuple[int, int], memory: str
+    start: CubeParameters, world_to_camera: Tensor, K: Tensor, size: tuple[int, int], memory: str, space: Space
 ) -> Section:
     """The voxels in a camera's frustum, nearest first, as many as fit, and a ring. size: width, height."""
     grid = start.grid
-    q = homogeneous_pixels(grid.centers(), world_to_camera, K)
+    q = homogeneous_pixels(space.to_world(grid.centers()), world_to_camera, K)
     ends = q.new_tensor(size)
     seen = (q[:, 2] > 0) & (q[:, :2] >= 0).all(1) & (q[:, :2] < q[:, 2:] * ends).all(1)
     room = int(capacity(start, memory) / _RING)

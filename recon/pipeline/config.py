@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from recon.config import config
 from recon.errors import ReconError
+from recon.mesh.build import MeshConfig
 from recon.pipeline import presets, schema
 from recon.pipeline.document import Document, KeyPath, Place, load_yaml, parse_value
 from recon.poses.dense import DenseConfig
@@ -69,6 +70,8 @@ class RunConfig:
     """Stage 1: photos to cameras and points."""
     splats: SplatsConfig = field(default_factory=SplatsConfig)
     """Stage 2: cameras and points to splats."""
+    mesh: MeshConfig | None = None
+    """Stage 3: splats to a mesh. A run makes one when this section is there, even empty as `{}`."""
     output: Path
     """Folder that receives the scene, the report and the exports."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -98,7 +101,6 @@ def build_config(document: Document, overrides: Sequence[str] = (), *, name: str
         place = document.place(("preset",))
         document = presets.load_preset(preset, place.source if place else name).overlaid(document)
     _expand_start(document)
-    schema.refuse_later_sections(document)
     _anchor_paths(document)
     try:
         return _ADAPTER.validate_json(_to_json(document), strict=True)

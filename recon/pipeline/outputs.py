@@ -9,11 +9,13 @@ from typing import Any
 
 from recon.errors import ReconError
 from recon.evaluate import charts
-from recon.evaluate.image import Comparison, evaluate_views
+from recon.evaluate.image import Comparison, compare, evaluate_views
+from recon.evaluate.mesh_renderer import MeshRenderer
 from recon.evaluate.renderer import SplatRenderer
 from recon.evaluate.report import Report, ViewPictures, render_html
 from recon.events import FileWritten, Listener, Progress
 from recon.io.decode import write_png
+from recon.io.formats import FORMATS
 from recon.io.ply import write_splats
 from recon.pipeline.splats_stage import read_history
 from recon.scene import Scene
@@ -25,7 +27,7 @@ _TRAINING_PICTURES = 4
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well the scene's splats show its photos."""
+    """How well the scene's splats and its mesh show its photos."""
 
     metrics: dict[str, Any]
     """What metrics.json holds."""
@@ -36,6 +38,7 @@ class Evaluation:
 def evaluate_scene(scene: Scene, out: Path, events: Listener) -> Evaluation:
     """Measure all views, write `metrics.json` and `renders/test/*.png` into `out`."""
     renderer = SplatRenderer.of(scene)
+    mesh = None if scene.mesh is None else MeshRenderer.of(scene)
     test, train = scene.split("test"), scene.split("train")
     pictures: list[ViewPictures] = []
     done = 0
@@ -46,7 +49,8 @@ def evaluate_scene(scene: Scene, out: Path, events: Listener) -> Evaluation:
         events(Progress("evaluation", done, len(test) + len(train)))
         held_out = comparison.view.split == "test"
         if held_out or (not test and len(pictures) < _TRAINING_PICTURES):
-            pictures.append(ViewPictures.of(comparison))
+            drawn = None if mesh is None else compare(comparison.view, mesh(comparison.view), background)
+            pictures.append(ViewPictures.of(comparison, drawn))
         if held_out:
             path = Path(comparison.view.name).with_suffix(".png")
             write_png(out / "renders" / "test" / path, charts.to_bytes(comparison.rendered))
@@ -61,6 +65,8 @@ def evaluate_scene(scene: Scene, out: Path, events: Listener) -> Evaluation:
         },
         "splats": {"num_primitives": len(renderer.splats)},
     }
+    if mesh is not None:
+        metrics["mesh"] = {"triangles": len(mesh.mesh.faces), "test": evaluate_views(test, mesh, background)}
     metrics = {name: values for name, values in metrics.items() if values}
     if "test" not in metrics and "train" not in metrics:
         raise ReconError(f"{out}: no view of the scene has a photo to compare with", fix="run the poses stage again")
@@ -91,9 +97,12 @@ def write_report(scene: Scene, out: Path, run: Mapping[str, Any], evaluation: Ev
 
 
 def write_exports(scene: Scene, out: Path, events: Listener) -> None:
-    """Write `exports/splats.ply`."""
+    """Write `exports/splats.ply`, and `exports/mesh.glb` where there is a mesh."""
     assert scene.splats is not None
     path = out / "exports" / "splats.ply"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_splats(path, scene.splats)
     events(FileWritten(str(path)))
+    if scene.mesh is not None:
+        FORMATS["mesh"].write(scene, path.with_name("mesh.glb"))
+        events(FileWritten(str(path.with_name("mesh.glb"))))

@@ -17,6 +17,7 @@ from recon.events import Event, Listener, StageFinished, StageStarted, StageWarn
 from recon.pipeline import environment
 from recon.pipeline.config import RunConfig, differences, to_plain
 from recon.pipeline.interrupt import graceful_stop
+from recon.pipeline.mesh_stage import MeshStage
 from recon.pipeline.outputs import evaluate_scene, write_exports, write_report
 from recon.pipeline.poses_stage import PosesStage
 from recon.pipeline.splats_stage import SplatsStage
@@ -25,7 +26,7 @@ from recon.scene import Scene
 from recon.scene.atomic import write_json_atomic
 from recon.scene.store import SceneStore
 
-StageName = Literal["poses", "splats"]
+StageName = Literal["poses", "splats", "mesh"]
 
 # What the file system may say no with; anything else is a fault of this package.
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
@@ -46,13 +47,13 @@ class RunResult:
 
 def stages_of(config: RunConfig) -> list[Stage]:
     """The chain, in order."""
-    return [PosesStage(config), SplatsStage(config)]
+    return [PosesStage(config), SplatsStage(config), MeshStage(config)]
 
 
 def run(
     config: RunConfig,
     *,
-    until: StageName = "splats",
+    until: StageName | None = None,
     resume: bool = False,
     force: bool = False,
     listeners: Sequence[Listener] = (),
@@ -60,13 +61,15 @@ def run(
 ) -> RunResult:
     """Make what `config` asks for in the folder `config.output`.
 
-    until: last stage to make.   resume: continue an interrupted optimisation from its checkpoint.
+    until: last stage to make; by default the mesh when the configuration has a section for it, else the splats.
+    resume: continue an interrupted optimisation from its checkpoint.
     force: make stages again that are published with the same settings and inputs.   argv: noted in run.json.
     Ctrl-C during the optimisation publishes the splats so far. Raises ReconError for what the user can mend; what was
     published before stays as it was.
     """
     if config.device == "cuda":
         raise ReconError("device: cuda: this build computes on the CPU", fix="set device: auto")
+    until = until or ("splats" if config.mesh is None else "mesh")
     out = config.output
     notes = _Notes(listeners)
     started, clock = _now(), time.perf_counter()

@@ -15,20 +15,6 @@ from pydantic import ValidationError
 from recon.errors import ReconError
 from recon.pipeline.document import Document, KeyPath
 
-# Sections that the design names and that this version does not have.
-_LATER = {"mesh": "making a mesh"}
-
-
-def refuse_later_sections(document: Document) -> None:
-    """Raise for a section that belongs to a stage which this version does not have."""
-    for key, work in _LATER.items():
-        if key in document.data:
-            place = document.place((key,))
-            raise ReconError(
-                f"{place.source if place else key}: {key}: {work} is not part of this version of recon",
-                fix=f"remove the section {key!r}; poses and splats are what this version makes",
-            )
-
 
 def is_path(root: type, path: KeyPath) -> bool:
     """Whether the value at `path` of the configuration class `root` is a file or folder."""
@@ -84,6 +70,7 @@ def _unknown_key(root: type, path: KeyPath, where: str) -> ReconError:
         # The key may be right and its section wrong.
         every = {".".join(map(str, found)): found[-1] for found in _all_keys(root)}
         guesses = [dotted for dotted, last in every.items() if last == key]
+        guesses.sort(key=lambda dotted: dotted.count("."))  # the nearest to the top is the one that people mean
     fix = f"did you mean {guesses[0]!r}?" if guesses else None
     return ReconError(
         f"{where}: unknown key {prefix + key!r}" + ("" if fix else f"; known: {', '.join(known)}"), fix=fix

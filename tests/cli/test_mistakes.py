@@ -114,7 +114,11 @@ MISTAKES = [
     Mistake("not a number", lambda f: run(f, "downscale=.nan"), ("downscale", "finite")),
     Mistake("key given twice", lambda f: edited(f, "output: out", "output: out\noutput: b"), ("twice",)),
     Mistake("required key missing", lambda f: edited(f, "output: out\n", ""), ("output", "missing")),
-    Mistake("later stage", lambda f: edited(f, "output: out", "output: out\nmesh: {}"), ("mesh", "not part of this")),
+    Mistake(
+        "mesh too fine",
+        lambda f: edited(f, "output: out", "output: out\nmesh: {resolution: 4}"),
+        ("mesh.resolution", "8"),
+    ),
     Mistake("override without value", lambda f: run(f, "splats.iterations"), ("--set splats.iterations", "key=value")),
     Mistake("override of nothing", lambda f: run(f, "splats.speed=9"), ("--set splats.speed=9", "unknown key")),
     Mistake("unset variable", lambda f: edited(f, "capture/images", "${NOT_SET_ANYWHERE}/x"), ("NOT_SET_ANYWHERE",)),

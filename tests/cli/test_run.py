@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import photo_folder
 import pytest
 import torch
+import trimesh
 from command import Cli
 from PIL import Image
 
@@ -242,3 +244,27 @@ def test_help_is_quick_and_does_not_load_torch() -> None:
     assert result.stdout.rstrip().endswith("False")
     for command in ("run", "eval", "render", "export", "import", "info", "doctor", "bench"):
         assert command in result.stdout
+
+
+def test_until_mesh_makes_a_mesh_node_and_a_glb(finished: Path, tmp_path: Path, recon: Cli) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(finished, work)
+    settings = ["--set", "mesh.resolution=24", "--set", "mesh.refine.iterations=2"]
+    assert recon("run", work / "scene.yaml", "--until", "mesh", *settings).code == 0
+    out = work / "out"
+    scene = SceneStore(out).load()
+    assert scene.mesh is not None and scene.splats is not None
+    assert [record.stage for record in scene.provenance] == ["poses", "splats", "mesh"]
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["mesh"]["triangles"] == len(scene.mesh.faces)
+    assert set(metrics["mesh"]["test"]["views"]) == {"02.png"}
+    assert "mesh, held out" in (out / "report.html").read_text()
+    loaded = trimesh.load(out / "exports" / "mesh.glb", force="mesh", process=False)
+    assert len(loaded.faces) == len(scene.mesh.faces)
+    for name in ("obj", "stl", "ply-mesh", "mesh"):
+        path = work / f"a.{ {'mesh': 'glb', 'ply-mesh': 'ply'}.get(name, name) }"
+        assert recon("export", out, "--format", name, "--to", path).code == 0
+        assert len(trimesh.load(path, force="mesh", process=False).faces) == len(scene.mesh.faces)
+    # A section in the file means the same as --until mesh: the work is done already.
+    assert recon("run", work / "scene.yaml", *settings).code == 0
+    assert len(SceneStore(out).load().provenance) == 3

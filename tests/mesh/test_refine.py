@@ -18,6 +18,7 @@ from recon.mesh.flexicubes import extract
 from recon.mesh.parameters import CubeParameters, section
 from recon.mesh.refine import RefineConfig, ViewTarget, refine, refine_levels
 from recon.mesh.sections import capacity, choose_section, fits, parse_memory
+from recon.mesh.space import Space
 from recon.mesh.voxels import VoxelGrid
 from recon.render.mesh import antialias, interpolate, rasterize_mesh
 
@@ -139,10 +140,10 @@ def test_coarse_to_fine_reaches_what_the_budget_holds() -> None:
     targets = views(vertices, faces, 8)
     seen: list[int] = []
     config = RefineConfig(iterations=25, views_per_step=2)
-    found = refine_levels(ball(0.6, 12), targets, config, 2 / 24, lambda step, _: seen.append(step))
+    found = refine_levels(ball(0.6, 12), targets, config, 2 / 24, progress=lambda step, _: seen.append(step))
     assert found.grid.voxel_size == pytest.approx(2 / 24) and seen == list(range(1, 51))
     assert error(found, vertices, faces) < 0.15 * found.grid.voxel_size
-    small = refine_levels(ball(0.6, 12), targets, replace(config, memory="8MB", iterations=1), 2 / 96)
+    small = refine_levels(ball(0.6, 12), targets, replace(config, iterations=1), 2 / 96, memory="8MB")
     assert 2 / 96 < small.grid.voxel_size < 2 / 12
 
 
@@ -156,9 +157,9 @@ def test_sections_do_the_work_of_the_whole() -> None:
     budget = "9MB"
     assert not fits(start, budget) and fits(start, "4GB")
     room = capacity(start, budget)
-    part = choose_section(start, targets[0].world_to_camera, targets[0].K, (96, 96), budget)
+    part = choose_section(start, targets[0].world_to_camera, targets[0].K, (96, 96), budget, Space.plain())
     assert 0 < len(part.grid) <= room < len(start.grid)
-    refine(start, targets, RefineConfig(iterations=64, memory=budget))
+    refine(start, targets, RefineConfig(iterations=64), memory=budget)
     assert error(start, vertices, faces) < 0.5 * before
     assert topology(start.surface().faces).non_manifold_edges == 0
 
@@ -208,7 +209,7 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ReconError, match="16 rows"):
         refine(start, [replace(good, depth=torch.zeros(3, 3))], RefineConfig())
     with pytest.raises(ReconError, match="at least"):
-        refine(ball(0.6, 32), [good], RefineConfig(memory="1MB"))
+        refine(ball(0.6, 32), [good], RefineConfig(), memory="1MB")
     with pytest.raises(ReconError, match="no surface"):
         refine(CubeParameters.start(start.grid, torch.ones(len(start.grid.corners))), [good], RefineConfig())
     for text in ("4", "-1GB", "0GB", "lots"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from recon.errors import ReconError
+from recon.io.formats import glb
 from recon.io.formats.format import Format, splats_of
 from recon.io.ply import read_splats, write_points, write_splats
 from recon.io.surface import as_gaussians, triangles_as_mesh, write_mesh
 from recon.scene import Scene
+from recon.scene.nodes import Node
 
 
 def _ply(scene: Scene, path: Path) -> None:
@@ -20,7 +22,11 @@ def _gaussians(scene: Scene, path: Path) -> None:
 
 
 def _mesh(scene: Scene, path: Path) -> None:
-    write_mesh(path, triangles_as_mesh(splats_of(scene)))
+    mesh = scene.mesh or triangles_as_mesh(splats_of(scene))
+    if path.suffix.lower() == ".glb":
+        glb.write(Scene(nodes=(Node("mesh", mesh),), metric=scene.metric), path)
+    else:
+        write_mesh(path, mesh)
 
 
 def _points(scene: Scene, path: Path) -> None:
@@ -37,5 +43,8 @@ PLY = Format(
     lambda path, head: head.startswith(b"ply"),
 )
 GAUSSIANS = Format("gaussians.ply", "surfels and exponentials as Gaussians", _gaussians)
-MESH = Format("mesh.glb", "opaque triangles as a coloured mesh", _mesh)
+MESH = Format("mesh.glb", "the mesh, or opaque triangles as one", _mesh)
+OBJ = Format("mesh.obj", "the same as OBJ", _mesh)
+PLY_MESH = Format("mesh.ply", "the same as PLY, without a texture", _mesh)
+STL = Format("mesh.stl", "the same as STL, without colours", _mesh)
 POINTS = Format("points.ply", "the points that the splats started at", _points)

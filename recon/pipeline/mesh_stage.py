@@ -1,0 +1,70 @@
+"""Stage 3: splats and photos to a mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from recon.errors import ReconError
+from recon.events import Progress, StageWarning
+from recon.mesh.build import MeshConfig, build_mesh
+from recon.mesh.views import surface_views
+from recon.pipeline.config import RunConfig, to_plain
+from recon.pipeline.splats_stage import record_of
+from recon.pipeline.stage import StageContext, StageOutput, artifact_key
+from recon.scene import Scene
+from recon.scene.nodes import Node
+
+NODE = "mesh"
+"""Id of the mesh in the scene graph."""
+
+
+class MeshStage:
+    """Extracts a surface from the splats and refines it against the training photos."""
+
+    name = "mesh"
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config.mesh or MeshConfig()
+        self.seed = config.seed
+        plain = to_plain(replace(config, mesh=self.config))
+        self.settings: Mapping[str, Any] = {"mesh": plain["mesh"], "seed": config.seed}
+
+    def key(self, scene: Scene) -> str:
+        """Hash of settings and of the splats stage's key, which stands for everything that the stage reads."""
+        return artifact_key(self.name, self.settings, {"splats": record_of(scene, "splats").key})
+
+    def make(self, scene: Scene, context: StageContext) -> StageOutput:
+        """Fuse, extract, refine. Raises ReconError when there is no surface to be found."""
+        if scene.splats is None:
+            raise ReconError("the scene has no splats", fix="run the splats stage first")
+        info = record_of(scene, "splats").info
+        views = surface_views(
+            scene.splats,
+            [view for view in scene.split("train") if view.photo is not None],
+            coverage=bool(info.get("coverage", False)),
+            antialias=bool(info.get("antialias", False)),
+        )
+        if len(views) == 1:
+            context.events(StageWarning(self.name, "one training view: the mesh is what this view sees, from its side"))
+        built = build_mesh(
+            views,
+            self.config,
+            seed=self.seed,
+            tick=lambda done, total, loss: context.events(Progress(self.name, done, total, loss=loss)),
+        )
+        if built.voxel_size > 1.5 * built.wanted_voxel_size:
+            context.events(
+                StageWarning(
+                    self.name,
+                    f"mesh.memory {self.config.memory} ended the refinement at voxels of {built.voxel_size:.3g}; "
+                    f"mesh.resolution asks for {built.wanted_voxel_size:.3g}",
+                )
+            )
+        mesh = built.mesh
+        return StageOutput(
+            scene.with_node(Node(NODE, mesh, kind="scene")),
+            f"{len(mesh.faces):,} triangles",
+            {"triangles": len(mesh.faces), "vertices": len(mesh.vertices), "voxels": built.voxels},
+        )
