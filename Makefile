@@ -13,7 +13,10 @@ else
 TORCH_PACKAGE = torch==2.13.0
 endif
 
-.PHONY: demo test lint native-tests cuda-half clean
+# The page of `recon view`; wheels hold it built.
+PAGE = recon/viewer/page/index.html
+
+.PHONY: demo viewer test lint native-tests cuda-half clean
 
 $(VENV)/.torch-$(TORCH):
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "recon needs Python 3.11 or newer; run make PYTHON=python3.11 ...")'
@@ -37,6 +40,13 @@ demo: $(VENV)/.recon
 	$(BIN)/python -m recon_datasets table --out out/demo-capture
 	$(BIN)/recon run configs/examples/demo.yaml
 	@echo "Open $(DEMO)/report.html; the splats are in $(DEMO)/exports/splats.ply"
+
+viewer: $(PAGE)
+
+$(PAGE): viewer/package-lock.json viewer/index.html viewer/vite.config.ts $(shell find viewer/src -type f)
+	@command -v npm >/dev/null || { echo "the viewer's page is built with Node 20 or newer and npm; install them from nodejs.org"; exit 1; }
+	npm ci --prefix viewer --no-audit --no-fund --silent
+	npm run --prefix viewer --silent build
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto -m "not cuda"
@@ -64,4 +74,4 @@ cuda-half: $(VENV)/.dev
 	$(BIN)/python cuda/gpu/resources.py check
 
 clean:
-	rm -rf build dist $(VENV) out
+	rm -rf build dist $(VENV) out recon/viewer/page viewer/node_modules

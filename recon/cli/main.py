@@ -17,6 +17,7 @@ from recon.cli.import_ import Import
 from recon.cli.info import Info
 from recon.cli.render import Render
 from recon.cli.run import Run
+from recon.cli.view import View
 from recon.errors import ReconError
 
 Command = (
@@ -25,6 +26,7 @@ Command = (
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Import, tyro.conf.subcommand("import")]
+    | Annotated[View, tyro.conf.subcommand("view")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]

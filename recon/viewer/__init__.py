@@ -1,0 +1,1 @@
+"""The page that shows a scene in a browser, and the server that it comes from. Its sources lie in viewer/."""

@@ -1,0 +1,304 @@
+import { Color } from "three";
+import type { NavigationMode } from "./camera/navigation";
+import { ViewerError } from "./errors";
+import type { Files } from "./net/files";
+import { Buffers } from "./scene/arrays";
+import { type NodeData, parseDocument, type SceneData } from "./scene/document";
+import { Compare, type CompareMode } from "./ui/compare";
+import { download, h, section, select, slider } from "./ui/dom";
+import { makeHelp } from "./ui/help";
+import { formatLink, type Link, parseLink } from "./ui/link";
+import { complain } from "./ui/message";
+import { SceneTree } from "./ui/scene_tree";
+import type { SplatLook } from "./splats/backend";
+import { Viewer } from "./view/viewer";
+
+const MODES: Record<SplatLook["mode"], string> = {
+    color: "Colour",
+    depth: "Depth",
+    normal: "Normals",
+    opacity: "Opacity",
+    id: "Primitives",
+};
+
+const MOVES: Record<NavigationMode, string> = { orbit: "Orbit", fly: "Fly", walk: "Walk" };
+
+/** The page: a viewer, and a panel beside it. */
+export class App {
+    readonly viewer: Viewer;
+    private readonly area = h("main", { className: "stage-area" });
+    private readonly status = h("div", { className: "status" });
+    private readonly panel = h("aside", { className: "panel" });
+    private readonly help = makeHelp();
+    private data!: SceneData;
+    private buffers!: Buffers;
+    private tree!: SceneTree;
+    private compare!: Compare;
+    private metrics: Record<string, { psnr?: number; ssim?: number }> = {};
+    private fields!: { mode: { set: (mode: SplatLook["mode"]) => void }; sh: { set: (degree: number) => void } };
+    private linkTimer = 0;
+
+    constructor(readonly files: Files) {
+        const view = h("div", { className: "view" });
+        this.panel.setAttribute("aria-label", "Settings");
+        const menu = h(
+            "button",
+            { type: "button", className: "menu", title: "Panel (H)", onclick: () => this.togglePanel() },
+            "☰",
+        );
+        menu.setAttribute("aria-label", "Show or hide the panel");
+        this.area.append(view, this.status, menu);
+        document.body.append(this.area, this.panel);
+        this.viewer = new Viewer(view);
+        this.togglePanel(window.innerWidth > 700);
+        document.addEventListener("keydown", (event) => this.key(event));
+    }
+
+    /** Read the scene and show it. */
+    async open(): Promise<void> {
+        this.say("Reading the scene …");
+        this.data = parseDocument(new TextDecoder().decode(await this.files.read("scene.gltf")));
+        this.buffers = new Buffers(this.files);
+        this.metrics = await this.readMetrics();
+        const { viewer, data } = this;
+        viewer.begin(data, this.files);
+        const link = parseLink(location.hash);
+        this.build();
+        viewer.onDraw = () => this.drawn();
+        viewer.onSnap = (view) => {
+            this.compare.show(view);
+            this.changed();
+        };
+        const standing = viewer.state.snapped;
+        if (standing !== null) this.compare.show(standing);
+        // What was made last is shown; what it was made from can be ticked.
+        const last = data.nodes.at(-1);
+        await this.follow({ ...link, nodes: link.nodes ?? (last === undefined ? [] : [last.id]) });
+        addEventListener("hashchange", () => void this.follow(parseLink(location.hash)).catch(complain));
+        this.say("");
+        document.documentElement.dataset.state = "ready";
+    }
+
+    /** Go where a link leads. */
+    async follow(link: Link): Promise<void> {
+        const view = this.data.views.find((one) => one.name === link.view);
+        if (link.view !== undefined && view === undefined)
+            complain(new ViewerError(`The scene has no photo ${link.view}`, "Choose one from the panel."));
+        if (view !== undefined) this.viewer.snap(view);
+        else if (link.eye !== undefined && link.target !== undefined)
+            this.viewer.place(link.eye, link.target, link.fovDeg ?? this.viewer.camera.fov);
+        if (link.compare !== undefined) this.compare.setMode(link.compare);
+        this.setMode(link.mode ?? this.viewer.look.mode);
+        this.setDegree(link.shDegree ?? this.viewer.look.shDegree);
+        if (link.cameras !== undefined) this.tree.showCameras(link.cameras);
+        if (link.nodes !== undefined) await this.tree.show(link.nodes);
+    }
+
+    setMode(mode: SplatLook["mode"]): void {
+        this.fields.mode.set(mode);
+        const far = this.viewer.state.target.distanceTo(this.viewer.state.eye);
+        this.viewer.setLook({ mode, depthRange: [0.25 * far, 2.5 * far] });
+        this.changed();
+    }
+
+    setDegree(shDegree: number): void {
+        this.fields.sh.set(shDegree);
+        this.viewer.setLook({ shDegree });
+        this.changed();
+    }
+
+    /** The next photo's camera, or one before. */
+    step(by: number): void {
+        const { views } = this.data;
+        if (views.length === 0) return;
+        const here = views.findIndex((view) => view.name === this.viewer.state.snapped?.name);
+        this.viewer.snap(views[(here + by + views.length) % views.length]!);
+    }
+
+    /** Save what is seen as a PNG, in the photo's size where the camera stands at one. */
+    async savePicture(): Promise<void> {
+        const { snapped } = this.viewer.state;
+        const scale = Math.min(2, devicePixelRatio);
+        const size = snapped ?? {
+            width: Math.round(this.viewer.canvas.clientWidth * scale),
+            height: Math.round(this.viewer.canvas.clientHeight * scale),
+        };
+        const name =
+            snapped === null ? "view.png" : `${snapped.name.replace(/\.\w+$/, "").replaceAll("/", "-")}-render.png`;
+        download(await this.viewer.capture(size.width, size.height), name);
+    }
+
+    private build(): void {
+        const { viewer, data, panel } = this;
+        this.tree = new SceneTree(
+            viewer,
+            data.nodes,
+            data.stages,
+            (node) => this.load(node),
+            () => this.changed(),
+        );
+        this.compare = new Compare(
+            viewer,
+            this.files,
+            (name) => this.metricsOf(name),
+            (by) => this.step(by),
+            () => this.changed(),
+        );
+        this.area.append(this.compare.bar);
+        panel.replaceChildren(
+            h("h1", {}, "recon"),
+            section("Scene", true, this.tree.element),
+            section("Look", true, ...this.lookFields()),
+            section("Photos", true, this.photos()),
+            section("More", true, ...this.actions()),
+        );
+    }
+
+    private lookFields(): HTMLElement[] {
+        const { viewer } = this;
+        const mode = select("Show", MODES, viewer.look.mode, (value) => this.setMode(value));
+        const sh = slider("SH degree", { min: 0, max: 3, step: 1, value: viewer.look.shDegree }, (value) =>
+            this.setDegree(value),
+        );
+        const two = (value: number): string => value.toFixed(2);
+        const scale = slider("Size", { min: 0.05, max: 1.5, step: 0.05, value: 1, show: two }, (value) =>
+            viewer.setLook({ scale: value }),
+        );
+        const opacity = slider("Min opacity", { min: 0, max: 1, step: 0.01, value: 0, show: two }, (value) =>
+            viewer.setLook({ minOpacity: value }),
+        );
+        const color = h("input", {
+            type: "color",
+            value: `#${new Color().setRGB(...this.data.background, "srgb").getHexString()}`,
+        });
+        color.oninput = () => viewer.setBackground(new Color(color.value));
+        const antialias = h("input", { type: "checkbox", checked: viewer.look.antialias });
+        antialias.onchange = () => viewer.setLook({ antialias: antialias.checked });
+        const navigation = select<NavigationMode>("Move", MOVES, "orbit", (value) => viewer.navigation.setMode(value));
+        this.fields = { mode, sh };
+        return [
+            mode.element,
+            sh.element,
+            scale.element,
+            opacity.element,
+            h("label", { className: "field" }, h("span", {}, "Background"), color),
+            h("label", { className: "check" }, antialias, "Antialias (opacity compensation)"),
+            navigation.element,
+        ];
+    }
+
+    private photos(): HTMLElement {
+        const list = h("div", { className: "photos" });
+        for (const view of this.data.views) {
+            const picture =
+                view.photo === undefined
+                    ? null
+                    : h("img", { alt: "", loading: "lazy", src: this.files.address(view.photo) });
+            const button = h(
+                "button",
+                { type: "button", onclick: () => this.viewer.snap(view), className: view.split },
+                picture,
+                view.name,
+            );
+            button.title = `${view.name} ${this.metricsOf(view.name)}`;
+            button.dataset.view = view.name;
+            list.append(button);
+        }
+        return list;
+    }
+
+    private actions(): HTMLElement[] {
+        const save = h(
+            "button",
+            { type: "button", onclick: () => void this.savePicture().catch(complain) },
+            "Save picture",
+        );
+        const link = h("button", { type: "button" }, "Copy link");
+        link.onclick = () => {
+            void navigator.clipboard.writeText(location.href).then(() => this.say("Link copied", 2000), complain);
+        };
+        const help = h("button", { type: "button", onclick: () => this.help.showModal() }, "Keys");
+        return [h("div", { className: "row" }, save, link, help)];
+    }
+
+    private async load(node: NodeData): Promise<void> {
+        const layer = await this.viewer.load(node, this.buffers, this.files, (done, total) => {
+            this.say(`${node.id}: ${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`);
+        });
+        this.buffers.forget();
+        this.tree.loaded(layer);
+        this.say("");
+    }
+
+    private async readMetrics(): Promise<Record<string, { psnr?: number; ssim?: number }>> {
+        // A scene without metrics is a scene still.
+        const text = await this.files.read("metrics.json").catch(() => null);
+        if (text === null) return {};
+        const json = JSON.parse(new TextDecoder().decode(text));
+        return { ...json.train?.views, ...json.test?.views };
+    }
+
+    private metricsOf(name: string): string {
+        const { psnr, ssim } = this.metrics[name] ?? {};
+        return psnr === undefined
+            ? ""
+            : `${psnr.toFixed(2)} dB${ssim === undefined ? "" : `, SSIM ${ssim.toFixed(3)}`}`;
+    }
+
+    private drawn(): void {
+        this.compare.layout();
+        this.changed();
+    }
+
+    /** Write where we are into the address, but not with every picture. */
+    private changed(): void {
+        if (this.linkTimer !== 0) return;
+        this.linkTimer = window.setTimeout(() => {
+            this.linkTimer = 0;
+            history.replaceState(null, "", formatLink(this.link()));
+        }, 300);
+    }
+
+    private link(): Link {
+        const { eye, target, fovDeg, snapped } = this.viewer.state;
+        const { mode, shDegree } = this.viewer.look;
+        const place = snapped === null ? { eye, target, fovDeg } : { view: snapped.name, compare: this.compare.mode };
+        return { ...place, mode, shDegree, nodes: this.tree.shown, cameras: this.tree.camerasShown };
+    }
+
+    private say(text: string, forMs = 0): void {
+        this.status.textContent = text;
+        this.status.hidden = text === "";
+        if (forMs > 0) setTimeout(() => this.status.textContent === text && this.say(""), forMs);
+    }
+
+    private togglePanel(open = this.panel.hidden === true): void {
+        this.panel.hidden = !open;
+        document.body.classList.toggle("panel-open", open);
+    }
+
+    private key(event: KeyboardEvent): void {
+        const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+        if (typing || event.ctrlKey || event.metaKey || event.altKey || this.help.open || this.compare === undefined)
+            return;
+        const modes = Object.keys(MODES) as SplatLook["mode"][];
+        const digit = modes[Number(event.key) - 1];
+        if (digit !== undefined) this.setMode(digit);
+        else if (event.key === "[") this.step(-1);
+        else if (event.key === "]") this.step(1);
+        else if (event.key === "Escape") this.viewer.unsnap();
+        else if (event.key === "?") this.help.showModal();
+        else if (event.key === "h") this.togglePanel();
+        else if (event.key === "c") this.tree.showCameras(!this.tree.camerasShown);
+        else if (event.key === "p") void this.savePicture().catch(complain);
+        else if (
+            event.key === " " &&
+            this.viewer.state.snapped !== null &&
+            !(event.target instanceof HTMLButtonElement)
+        ) {
+            event.preventDefault();
+            const all: CompareMode[] = ["render", "photo", "split", "flicker", "difference"];
+            this.compare.setMode(all[(all.indexOf(this.compare.mode) + 1) % all.length]!);
+        }
+    }
+}
