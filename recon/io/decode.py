@@ -84,3 +84,9 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Level 1 is several times faster than the default and a few percent larger.
     Image.fromarray(pixels).save(path, format="PNG", compress_level=1)
+
+
+def write_grey(path: Path, pixels: np.ndarray) -> None:
+    """Write uint8 [H, W] as a grey PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, format="PNG")
