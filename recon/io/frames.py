@@ -42,7 +42,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Capture:
-    """Photos with known cameras, as read."""
+    """Photos, mostly with known cameras, as read."""
 
     scene: Scene
     """Views in natural name order with source photos and lenses; points if the source has them."""
@@ -50,6 +50,8 @@ class Capture:
     """Colour behind transparent pixels, sRGB in [0, 1], where the format fixes one."""
     skipped: tuple[Skipped, ...] = ()
     """What the source lists or the folder holds and the scene lacks."""
+    posed: bool = True
+    """False when the photos came without cameras: poses say nothing then, and of the lenses only the size counts."""
 
 
 class Reader(Protocol):
@@ -118,7 +120,7 @@ def assemble(
             fix="add the photos that are missing",
         )
     mask_of = masks.for_all(photo for _, photo in present) if masks else {}
-    names = _names(source, [photo for _, photo in present])
+    names = view_names(str(source), [photo for _, photo in present])
     sizes_of: dict[int, tuple[tuple[int, int], str]] = {}
     views = []
     for name, (frame, photo) in zip(names, present, strict=True):
@@ -186,7 +188,7 @@ def _refuse_mixed_sizes(frame: Frame, header: PhotoHeader, seen: dict[int, tuple
         )
 
 
-def _names(source: Path, photos: Sequence[Path]) -> list[str]:
+def view_names(source: str, photos: Sequence[Path]) -> list[str]:
     """File names; paths below the common folder when two folders hold a file of the same name."""
     names = [photo.name for photo in photos]
     if len({Path(name).stem for name in names}) < len(names):

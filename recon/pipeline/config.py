@@ -16,6 +16,7 @@ from recon.mesh.build import MeshConfig
 from recon.pipeline import presets, schema
 from recon.pipeline.document import Document, KeyPath, Place, load_yaml, parse_value
 from recon.poses.dense import DenseConfig
+from recon.poses.sfm.config import SfmConfig
 from recon.poses.triangulate import TriangulateConfig
 from recon.splats.config import SplatsConfig
 
@@ -38,10 +39,15 @@ class ViewsConfig:
 class PosesConfig:
     """How cameras are found."""
 
-    method: Literal["auto", "known"] = "auto"
-    """`known` takes the poses that come with the capture, and so does `auto` when there are any."""
+    method: Literal["auto", "known", "sfm"] = "auto"
+    """`known`: those that come with the capture. `sfm`: structure from motion on the photos alone. `auto`: known ones
+    where there are any, else `sfm`."""
+    min_registered: Annotated[int, Field(ge=2)] = 2
+    """The run goes on when so many photos have poses; the others are named and left out."""
     refine: bool = False
     """Refine poses that were estimated. Known poses are taken as they are; the run says so."""
+    sfm: SfmConfig = field(default_factory=SfmConfig)
+    """Poses from photos alone."""
     triangulate: TriangulateConfig = field(default_factory=TriangulateConfig)
     """Points from the training photos, for captures that come without points."""
     dense: DenseConfig = field(default_factory=DenseConfig)

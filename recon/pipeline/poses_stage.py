@@ -1,4 +1,4 @@
-"""Stage 1 with known poses: a capture to undistorted, scaled photos, cameras and points."""
+"""Stage 1: photos, posed or not, to undistorted, scaled photos, cameras and points."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from recon.pipeline.config import RunConfig, to_plain
 from recon.pipeline.stage import StageContext, StageOutput, artifact_key, hash_file
 from recon.poses.dense import DenseInput, make_source
 from recon.poses.dense.union import with_sparse
+from recon.poses.estimators import ESTIMATORS, PoseEstimate, PoseInput, choose_method
 from recon.poses.known import check_poses, with_points
 from recon.scene import Node, Points, Scene, View
 
@@ -41,7 +42,8 @@ class PosesStage:
         """The photos as they are on disk, with the views that take part and their splits."""
         config = self.config
         images = config.images if isinstance(config.images, Path) else list(config.images)
-        capture = read_capture(images, config.cameras, config.masks)
+        needed: dict[str, Any] = {"auto": "optional", "known": "required", "sfm": "ignored"}
+        capture = read_capture(images, config.cameras, config.masks, needed[config.poses.method])
         views = config.views
         scene = assign_splits(
             capture.scene,
@@ -49,7 +51,8 @@ class PosesStage:
             list(views.test) if isinstance(views.test, tuple) else views.test,
             views.file,
         )
-        check_poses(scene)
+        if capture.posed:
+            check_poses(scene)
         return replace(capture, scene=scene)
 
     def key(self, scene: Scene) -> str:
@@ -57,6 +60,7 @@ class PosesStage:
         source = self.capture.scene
         inputs: dict[str, Any] = {
             "background": self.capture.background,
+            "posed": self.capture.posed,
             "views": [_view_content(view) for view in source.views],
             "points": _points_content(source.points),
         }
@@ -67,11 +71,13 @@ class PosesStage:
         for message in _skipped(self.capture.skipped):
             context.events(StageWarning(self.name, message))
         source = self.capture.scene
-        if self.config.poses.refine:
-            context.events(StageWarning(self.name, "poses.refine: the capture's own poses are taken as they are"))
         if not source.split("test"):
             context.events(StageWarning(self.name, "no view is held out, so quality on new views cannot be measured"))
-        with_seeds = with_points(source, self.config.poses.triangulate, seed=self.config.seed, events=context.events)
+        if self.config.poses.refine:
+            context.events(StageWarning(self.name, "poses.refine: the capture's own poses are taken as they are"))
+        estimate, chosen = self._estimate(source, context)
+        posed = estimate.scene
+        with_seeds = with_points(posed, self.config.poses.triangulate, seed=self.config.seed, events=context.events)
         prepared = self._prepare(with_seeds.views, context)
         result = self._with_dense_points(replace(with_seeds, views=prepared, provenance=()), context)
         train, test = len(result.split("train")), len(result.split("test"))
@@ -79,15 +85,29 @@ class PosesStage:
         camera = prepared[0].camera
         return StageOutput(
             result,
-            f"{train} training and {test} held-out views of {camera.width}x{camera.height} px, {points:,} points",
+            f"{train} training and {test} held-out views of {camera.width}x{camera.height} px ({estimate.summary}), "
+            f"{points:,} points",
             {
                 "train_views": train,
                 "test_views": test,
                 "num_points": points,
                 "background": self.capture.background and list(self.capture.background),
                 "skipped": len(self.capture.skipped),
+                "poses": chosen,
             },
         )
+
+    def _estimate(self, source: Scene, context: StageContext) -> tuple[PoseEstimate, dict[str, Any]]:
+        """Cameras, and for the manifest which estimator found them, why that one, and its evidence."""
+        config = self.config.poses
+        method, why = choose_method(config.method, self.capture.posed)
+        estimate = ESTIMATORS[method](config.sfm, config.min_registered).estimate(
+            PoseInput(source, self.config.seed, context.events)
+        )
+        for one in estimate.left_out:
+            context.events(StageWarning(self.name, f"{one.name} is left out: {one.reason}"))
+        left_out = {one.name: one.reason for one in estimate.left_out}
+        return estimate, {"method": method, "why": why, **estimate.info, "left_out": left_out}
 
     def _with_dense_points(self, scene: Scene, context: StageContext) -> Scene:
         """Dense points in place of the sparse ones, where there are enough; the photos are those of the next stages."""

@@ -58,21 +58,16 @@ def fundamental_matrix(K_a: Tensor, K_b: Tensor, a_to_b: Tensor) -> Tensor:
     return torch.linalg.inv(K_b).T @ cross @ a_to_b[:3, :3] @ torch.linalg.inv(K_a)
 
 
-def match_pair(a: Features, b: Features, a_to_b: Tensor, config: MatchConfig) -> Tensor:
+def match_pair(a: Features, b: Features, a_to_b: Tensor | None, config: MatchConfig) -> Tensor:
     """Mutual best matches [M, 2] int64 (index in a, index in b) near the epipolar lines of the known motion.
 
-    a_to_b: [4, 4] float64. Rows of `a` are compared in chunks to keep the similarity matrix in cache.
+    a_to_b: [4, 4] float64, or None where the motion is not known: the whole other photo is looked through.
+    Rows of `a` are compared in chunks to keep the similarity matrix in cache.
     """
     n_a, n_b = len(a.pixels), len(b.pixels)
     if n_a == 0 or n_b == 0:
         return torch.zeros(0, 2, dtype=torch.int64)
-    F = fundamental_matrix(a.camera.K, b.camera.K, a_to_b)
-    lines = torch.cat([a.pixels, torch.ones(n_a, 1, dtype=torch.float64)], dim=1) @ F.T
-    lines = (lines / lines[:, :2].norm(dim=-1, keepdim=True).clamp_min(1e-300)).float()
-    # Pixels relative to the image centre keep the float32 line distance exact to a thousandth of a pixel.
-    center = torch.tensor([b.camera.width / 2, b.camera.height / 2])
-    lines[:, 2] += lines[:, :2] @ center
-    homogeneous = torch.cat([b.pixels.float() - center, torch.ones(n_b, 1)], dim=1).T.contiguous()
+    far = None if a_to_b is None else _LineDistance(a, b, a_to_b)
     descriptors_b = b.descriptors.T.contiguous()
 
     best_a = torch.full((n_b,), -2.0)
@@ -81,20 +76,39 @@ def match_pair(a: Features, b: Features, a_to_b: Tensor, config: MatchConfig) ->
     for start in range(0, n_a, 512):
         chunk = slice(start, min(start + 512, n_a))
         similarity = a.descriptors[chunk] @ descriptors_b
-        similarity.masked_fill_((lines[chunk] @ homogeneous).abs_() > config.max_epipolar_error_px, -1.0)
-        top, index = similarity.topk(min(2, n_b), dim=1)
-        rows.append((top, index[:, 0]))
+        if far is not None:
+            similarity.masked_fill_(far(chunk) > config.max_epipolar_error_px, -1.0)
         column_best, column_index = similarity.max(dim=0)
+        first, index = similarity.max(dim=1)
+        similarity.scatter_(1, index[:, None], -2.0)  # the next maximum is the second best, quicker than topk
+        rows.append((torch.stack([first, similarity.amax(dim=1)], dim=1), index))
         better = column_best > best_a
         best_a = torch.where(better, column_best, best_a)
         index_a = torch.where(better, column_index + start, index_a)
     top, index_b = (torch.cat(parts) for parts in zip(*rows, strict=True))
     angle = torch.acos(top.clamp(-1, 1))
     sound = (angle[:, 0] <= config.max_angle) & (index_a[index_b] == torch.arange(n_a))
-    if angle.shape[1] > 1:
+    if n_b > 1:
         sound &= angle[:, 0] <= config.max_ratio * angle[:, 1]
     chosen = torch.nonzero(sound).squeeze(1)
     return torch.stack([chosen, index_b[chosen]], dim=1)
+
+
+class _LineDistance:
+    """Distances, px, of the keypoints of b from the epipolar lines of those of a."""
+
+    def __init__(self, a: Features, b: Features, a_to_b: Tensor) -> None:
+        F = fundamental_matrix(a.camera.K, b.camera.K, a_to_b)
+        lines = torch.cat([a.pixels, torch.ones(len(a.pixels), 1, dtype=torch.float64)], dim=1) @ F.T
+        self.lines = (lines / lines[:, :2].norm(dim=-1, keepdim=True).clamp_min(1e-300)).float()
+        # Pixels relative to the image centre keep the float32 line distance exact to a thousandth of a pixel.
+        center = torch.tensor([b.camera.width / 2, b.camera.height / 2])
+        self.lines[:, 2] += self.lines[:, :2] @ center
+        self.homogeneous = torch.cat([b.pixels.float() - center, torch.ones(len(b.pixels), 1)], dim=1).T.contiguous()
+
+    def __call__(self, rows: slice) -> Tensor:
+        """[rows, F_b]"""
+        return (self.lines[rows] @ self.homogeneous).abs_()
 
 
 def match_all(

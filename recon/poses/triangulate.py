@@ -8,13 +8,13 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from recon.config import config
 from recon.errors import ReconError
 from recon.io.images import Image, load_image
+from recon.poses.colmap_database import calibrated_pair, colmap_camera, write_database
 from recon.poses.features import FeatureConfig, Features, extract_features, quiet_pycolmap
 from recon.poses.matching import MatchConfig, match_all
 from recon.scene.nodes import Points
@@ -75,32 +75,14 @@ def _triangulate(
     import pycolmap
 
     pycolmap.set_random_seed(seed)
-    reconstruction = pycolmap.Reconstruction()
-    database = pycolmap.Database.open(folder / "database.db")
-    for index, (feature, pose) in enumerate(zip(features, world_to_cameras, strict=True)):
-        K = feature.camera.K
-        camera = pycolmap.Camera(
-            camera_id=index + 1, model="PINHOLE", width=feature.camera.width, height=feature.camera.height,
-            params=[float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2])],
-        )  # fmt: skip
-        name = f"{index + 1:06d}"
-        keypoints = feature.pixels.numpy()
-        reconstruction.add_camera_with_trivial_rig(camera)
-        image = pycolmap.Image(name=name, keypoints=keypoints, camera_id=index + 1, image_id=index + 1)
-        reconstruction.add_image_with_trivial_frame(image, pycolmap.Rigid3d(pose[:3].numpy()))
-        database.write_camera(camera, use_camera_id=True)
-        database.write_rig(reconstruction.rig(index + 1), use_rig_id=True)
-        database.write_frame(reconstruction.frame(index + 1), use_frame_id=True)
-        database.write_image(image, use_image_id=True)
-        database.write_keypoints(index + 1, keypoints.astype(np.float32))
-    for (i, j), pairs in matches.items():
-        if len(pairs):
-            geometry = pycolmap.TwoViewGeometry()
-            geometry.config = int(pycolmap.TwoViewGeometryConfiguration.CALIBRATED)
-            geometry.inlier_matches = pairs.numpy().astype(np.uint32)
-            database.write_two_view_geometry(i + 1, j + 1, geometry)
-    database.close()
-
+    reconstruction = write_database(
+        folder / "database.db",
+        [colmap_camera(feature.camera, index + 1) for index, feature in enumerate(features)],
+        range(len(features)),
+        [feature.pixels for feature in features],
+        {pair: calibrated_pair(found) for pair, found in matches.items()},
+        dict(enumerate(world_to_cameras)),
+    )
     options = pycolmap.IncrementalPipelineOptions()
     options.num_threads = torch.get_num_threads()
     options.random_seed = seed

@@ -1,0 +1,142 @@
+"""Poses from the photos alone, by structure from motion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from recon.errors import ReconError
+from recon.events import Progress
+from recon.io.frames import Skipped
+from recon.io.images import Image, load_image
+from recon.poses.estimators.estimator import PoseEstimate, PoseInput
+from recon.poses.sfm.adjust import adjust
+from recon.poses.sfm.advice import advice, reason_left_out
+from recon.poses.sfm.config import SfmConfig
+from recon.poses.sfm.evidence import weigh
+from recon.poses.sfm.mapping import Model, Pair
+from recon.poses.sfm.pairs import match_photos
+from recon.poses.sfm.photos import PhotoFeatures, read_photos
+from recon.poses.sfm.resection import locate
+from recon.poses.sfm.search import Found, doubts, search
+from recon.poses.sfm.world import moved_pose, world_from_model
+from recon.scene.nodes import View
+
+_STAGE = "poses"
+
+
+class SfmPoses:
+    """Keypoints, matches, many attempts at a model, the one that the evidence speaks for, and its adjustment."""
+
+    name = "sfm"
+
+    def __init__(self, config: SfmConfig, min_registered: int, load: Callable[[View], Image] = load_image) -> None:
+        self.config, self.min_registered, self.load = config, min_registered, load
+
+    def estimate(self, given: PoseInput) -> PoseEstimate:
+        config, views = self.config, given.scene.split("train")
+        if len(views) < 2:
+            raise ReconError(
+                "poses cannot be estimated", found=f"{len(views)} training photo(s)", wanted="at least 2",
+                fix="add photos or hold out fewer",
+            )  # fmt: skip
+        features = config.features
+        if len(views) > config.many_photos:
+            features = replace(features, max_features=features.max_features // 2)
+        photos = read_photos(views, features, self.load)
+
+        def progress(done: int, total: int) -> None:
+            given.events(Progress(_STAGE, done, total))
+
+        matches = match_photos(photos, config, given.seed, progress)
+        found = search(photos, matches, config, given.seed, progress)
+        best = self._checked(photos, matches, found)
+        model = adjust(best.model, matches, given.seed)
+        moved, registered = _moved(model, views)
+        out = [
+            Skipped(photos.names[index], reason_left_out(index, photos, matches))
+            for index in range(len(views))
+            if index not in model.poses
+        ]
+        held_out, missed = self._held_out(model, moved, given.scene.split("test"), features.max_features, given.seed)
+        order = {view.name: index for index, view in enumerate(given.scene.views)}
+        together = tuple(sorted([*registered, *held_out], key=lambda view: order[view.name]))
+        evidence = weigh(model, matches, config)
+        return PoseEstimate(
+            replace(given.scene, views=together),
+            (*out, *missed),
+            f"{len(registered)} of {len(views)} photos by structure from motion",
+            {
+                "registered": len(registered),
+                "photos": len(views),
+                "matches_that_fit": evidence.support,
+                "points": len(model.positions),
+                "median_angle_deg": round(evidence.angle_deg, 2),
+                "reprojection_error_px": round(model.error_px, 3),
+                "focal_in_longer_sides": round(evidence.focal, 4),
+                "focal_from": "exif" if photos.lenses[0].exif_focal is not None else "photos",
+                "attempts": len(found),
+                "attempts_that_agree": best.evidence.agreeing,
+                "held_out_registered": len(held_out),
+            },
+        )
+
+    def _checked(self, photos: PhotoFeatures, matches: Mapping[Pair, Tensor], found: Sequence[Found]) -> Found:
+        """The best result, if it can be believed."""
+        reasons = ["no pair of photos has enough matches to begin with"]
+        for one in found:
+            if one.evidence.registered < self.min_registered:
+                continue
+            reasons = doubts(one.evidence, self.config)
+            if not reasons:
+                return one
+            break
+        else:
+            if found:
+                reasons = [f"only {found[0].evidence.registered} photos come together"]
+        raise ReconError(
+            "the photos do not come together",
+            found="\n" + advice(photos, matches, reasons, self.config),
+            fix="give poses with `cameras`, or add photos and run again",
+        )
+
+    def _held_out(
+        self, model: Model, world: Model, views: Sequence[View], max_features: int, seed: int
+    ) -> tuple[list[View], list[Skipped]]:
+        """Cameras of photos that had no part in the model, which stays as it is."""
+        if not views:
+            return [], []
+        photos = read_photos(views, replace(self.config.features, max_features=max_features), self.load)
+        located, missed = [], []
+        for index, view in enumerate(views):
+            lens = photos.lenses[photos.lens_of[index]]
+            same = next((p for p in model.poses if model.photos.lenses[model.photos.lens_of[p]] == lens), None)
+            camera = world.cameras[same] if same is not None else lens.camera(lens.exif_focal or world.focal(0))
+            place, count = locate(world, photos.features[index], camera, self.config, seed)
+            if place is None:
+                missed.append(Skipped(view.name, f"held out, and {count} matches do not tell where it was taken"))
+            else:
+                full = camera.resized(view.camera.width, view.camera.height)
+                located.append(replace(view, camera=full, world_to_camera=place.world_to_camera))
+        return located, missed
+
+
+def _moved(model: Model, views: Sequence[View]) -> tuple[Model, list[View]]:
+    """The model in a frame with y up and cameras at a distance of about one, and its photos as views."""
+    order = sorted(model.poses)
+    frame = world_from_model(torch.stack([model.poses[photo] for photo in order]), model.positions)
+    rotation, origin, scale = frame
+    world = replace(
+        model,
+        poses={photo: moved_pose(pose, rotation, origin, scale) for photo, pose in model.poses.items()},
+        positions=scale * (model.positions - origin) @ rotation.T,
+    )
+    registered = []
+    for photo in order:
+        view = views[photo]
+        camera = model.cameras[photo].resized(view.camera.width, view.camera.height)
+        registered.append(replace(view, camera=camera, world_to_camera=world.poses[photo]))
+    return world, registered

@@ -1,0 +1,1 @@
+"""Structure from motion for 3 to 30 photos."""
