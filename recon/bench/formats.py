@@ -14,7 +14,6 @@ import torch
 import tyro
 
 from recon.bench.report import Report
-from recon.cli.folder import output_folder
 from recon.errors import ReconError
 from recon.evaluate.image import psnr
 from recon.evaluate.renderer import SplatRenderer
@@ -22,6 +21,7 @@ from recon.geometry import quaternion, spherical_harmonics
 from recon.io.formats import FORMATS, read_splats
 from recon.scene import Scene, Splats
 from recon.scene.edit import select
+from recon.scene.folder import output_folder
 from recon.scene.store import SceneStore
 
 _NAMES = ("ply", "glb", "compressed-ply", "splat", "spz", "spz4", "sog")

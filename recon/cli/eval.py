@@ -23,8 +23,8 @@ class Eval:
         """Returns the exit code."""
         import json
 
-        from recon.cli.folder import output_folder
         from recon.cli.progress import make_listener
+        from recon.scene.folder import output_folder
 
         out = output_folder(self.out)
         from recon.pipeline.outputs import evaluate_scene, write_report

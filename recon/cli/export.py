@@ -48,7 +48,7 @@ class Export:
 
     def run(self, argv: Sequence[str]) -> int:
         """Returns the exit code."""
-        from recon.cli.folder import output_folder
+        from recon.scene.folder import output_folder
 
         out = output_folder(self.out)
         if not 0 <= self.min_opacity <= 1:

@@ -23,7 +23,7 @@ class Info:
 
     def run(self, argv: Sequence[str]) -> int:
         """Returns the exit code."""
-        from recon.cli.folder import output_folder
+        from recon.scene.folder import output_folder
 
         out = output_folder(self.out)
         from recon.scene.store import SceneStore

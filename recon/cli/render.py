@@ -40,8 +40,8 @@ class Render:
 
     def run(self, argv: Sequence[str]) -> int:
         """Returns the exit code."""
-        from recon.cli.folder import output_folder
         from recon.cli.progress import make_listener
+        from recon.scene.folder import output_folder
 
         out = output_folder(self.out)
         if not 0 < self.scale <= 16:

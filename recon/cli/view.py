@@ -28,7 +28,7 @@ class View:
 
     def run(self, argv: Sequence[str]) -> int:
         """Returns the exit code."""
-        from recon.cli.folder import output_folder
+        from recon.scene.folder import output_folder
 
         out = output_folder(self.out)
         from recon.viewer.server import ViewerServer

@@ -62,7 +62,7 @@ CASES = [
         arguments(images="images", cameras="images/000.png"),
         ["images/000.png: not a camera file of a known format", "transforms.json", "poses_bounds.npy"],
     ),
-    Case("no cameras", T, remove("transforms.json"), ["no camera poses", "sparse/0", "estimating poses"]),
+    Case("no cameras", T, remove("transforms.json"), ["no camera poses", "sparse/0", "poses.method: sfm"]),
     Case("an empty folder", T, remove("images", "transforms.json"), ["no photos", ".jpg", "set images"]),
     Case("zero photos", T, remove("images"), ["none of the 5 photos", "no images/000.png", "set images"]),
     Case(

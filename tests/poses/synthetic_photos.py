@@ -41,7 +41,8 @@ def make_shoot(
     count = len(each)
     for index, own in enumerate(each):
         angle = math.radians(step_deg) * (index - (count - 1) / 2)
-        eye = torch.tensor([4 * math.sin(angle), step_deg / 24 * (index % 2), -4 * math.cos(angle)], dtype=torch.float64)
+        place = [4 * math.sin(angle), step_deg / 24 * (index % 2), -4 * math.cos(angle)]
+        eye = torch.tensor(place, dtype=torch.float64)
         up = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
         pose = rigid.look_at(eye, torch.zeros(3, dtype=torch.float64), up)
         camera = Camera.pinhole(WIDTH, HEIGHT, own * WIDTH)
