@@ -2,8 +2,8 @@
 
 from recon_datasets.cameras import LAYOUTS, cameras_of, look_at
 from recon_datasets.capture import make_capture
+from recon_datasets.catalog import SCENES
 from recon_datasets.render import PinholeCamera, RenderedView, render_view
-from recon_datasets.scenes import SCENES
 from recon_datasets.truth import truth_mesh
 
 __all__ = [

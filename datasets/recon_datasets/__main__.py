@@ -13,7 +13,7 @@ from recon.errors import ReconError
 from recon.geometry.camera import Distortion
 from recon_datasets.cameras import LAYOUTS
 from recon_datasets.capture import make_capture
-from recon_datasets.scenes import SCENES
+from recon_datasets.catalog import SCENES
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,10 +14,12 @@ import numpy as np
 from recon.errors import ReconError
 from recon.geometry.camera import Distortion
 from recon_datasets.cameras import LAYOUTS, Layout, cameras_of
+from recon_datasets.catalog import SCENES
 from recon_datasets.render import PinholeCamera, render_view
-from recon_datasets.scenes import SCENES
+from recon_datasets.scenes import SceneModel
 from recon_datasets.truth import count_views, sample_surface, truth_mesh, write_mesh, write_ply
 
+HOLD_OUT = 8
 TRAIN_COUNTS = (3, 6, 9, 12)
 POINTS = 100_000
 FOLDERS = ("images", "masks", "depth", "normals")
@@ -59,6 +61,7 @@ def make_capture(
     model = SCENES[scene](seed)
     cameras = cameras_of(model, views, width, height, seed, layout, center, distortion)
     names = [f"{index:04d}" for index in range(views)]
+    still, gains = model.at(None), gains_of(model, views, seed)
     out.mkdir(parents=True, exist_ok=True)
     making = out / f".tmp-{uuid.uuid4().hex}"
     try:
@@ -66,17 +69,20 @@ def make_capture(
             (making / folder).mkdir(parents=True)
 
         def write(index: int) -> None:
-            view = render_view(model, cameras[index], samples, seed=seed * 10007 + index)
-            _write_view(making, names[index], view.rgb, view.mask, view.depth, view.normal)
+            held_out = index % HOLD_OUT == 0
+            seen = still if held_out else model.at(index / (views - 1))
+            view = render_view(seen, cameras[index], samples, seed=seed * 10007 + index)
+            rgb = view.rgb if held_out else exposed(view.rgb, gains[index])
+            _write_view(making, names[index], rgb, view.mask, view.depth, view.normal)
 
         with ThreadPoolExecutor() as pool:
             list(pool.map(write, range(views)))
-        points = sample_surface(model, POINTS, seed)
+        points = sample_surface(still, POINTS, seed)
         positions = np.stack([points[axis] for axis in "xyz"], 1)
         points["views"] = count_views(positions, cameras, [np.load(making / "depth" / f"{name}.npy") for name in names])
         write_ply(making / "points.ply", points)
-        write_mesh(making / "mesh.ply", truth_mesh(model))
-        write_mesh(making / "object.ply", truth_mesh(model, object_only=True))
+        write_mesh(making / "mesh.ply", truth_mesh(still))
+        write_mesh(making / "object.ply", truth_mesh(still, object_only=True))
         settings = {"scene": scene, "views": views, "width": width, "height": height, "samples": samples, "seed": seed}
         _write_json(
             making / "capture.json",
@@ -93,6 +99,18 @@ def make_capture(
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return out
+
+
+def gains_of(model: SceneModel, views: int, seed: int) -> np.ndarray:
+    """Factors [V, 3] on the photos' colours, whose logarithms are 0 on average."""
+    random = np.random.default_rng([seed, 4])
+    logs = random.normal(0, 1, (views, 1)) + random.normal(0, 1 / 3, (views, 3))
+    return np.exp(model.exposure * (logs - logs.mean(0)))
+
+
+def exposed(rgb: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """A photo [H, W, 3] uint8 with other gains [3]; what gets too bright is white."""
+    return (rgb * gains + 0.5).clip(0, 255).astype(np.uint8)
 
 
 def transforms(cameras: list[PinholeCamera], names: list[str], masked: bool = False) -> dict[str, Any]:
@@ -123,7 +141,7 @@ def transforms(cameras: list[PinholeCamera], names: list[str], masked: bool = Fa
 def splits(names: list[str]) -> dict[str, Any]:
     """Every 8th view is held out; training views are spread evenly over the rest."""
     files = [f"{name}.png" for name in names]
-    test, rest = files[::8], [file for index, file in enumerate(files) if index % 8]
+    test, rest = files[::HOLD_OUT], [file for index, file in enumerate(files) if index % HOLD_OUT]
     train = {
         str(count): [rest[i] for i in np.linspace(0, len(rest) - 1, count).round().astype(int)]
         for count in (*TRAIN_COUNTS, len(rest))

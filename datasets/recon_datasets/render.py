@@ -105,8 +105,8 @@ def surface(items: tuple[Item, ...], which: Array, points: Array) -> tuple[Array
     return normals, albedo
 
 
-def shade(model: SceneModel, origins: Array, directions: Array) -> Array:
-    """sRGB colours [N, 3] in [0, 1] that arrive along unit rays."""
+def shade(model: SceneModel, origins: Array, directions: Array, bounces: int = 1) -> Array:
+    """sRGB colours [N, 3] in [0, 1] that arrive along unit rays. Mirrors show mirrors as dull after `bounces`."""
     t, which = trace(model.items, origins, directions)
     hit = np.flatnonzero(which >= 0)
     color = np.tile(SKY.astype(origins.dtype), (len(origins), 1))
@@ -125,6 +125,14 @@ def shade(model: SceneModel, origins: Array, directions: Array) -> Array:
     shine = np.array([item.shine for item in model.items], origins.dtype)[which[hit]]
     highlight = shine * np.clip(dot(normals, half), 0, None) ** 40 * np.isinf(blocked)
     color[hit] = albedo * (ambient + 0.75 * direct)[:, None] + 0.6 * highlight[:, None]
+    mirror = np.array([item.mirror for item in model.items], origins.dtype)[which[hit]]
+    bright = np.flatnonzero((mirror > 0) & (bounces > 0))
+    if len(bright):
+        incoming, normal = directions[hit[bright]], normals[bright]
+        outgoing = incoming - 2 * dot(incoming, normal)[:, None] * normal
+        seen = shade(model, points[bright] + 1e-3 * normal, outgoing, bounces - 1)
+        share = mirror[bright, None]
+        color[hit[bright]] = (1 - share) * color[hit[bright]] + share * seen
     return np.clip(color, 0, 1)
 
 

@@ -6,7 +6,7 @@ World: z up, metres. Every scene closes the view with floor and walls, so no pix
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,10 @@ class Item:
     shine: float = 0.0
     """Strength of the highlight."""
     casts_shadow: bool = True
+    mirror: float = 0.0
+    """Share of what it shows that is a mirror image of the rest."""
+    motion: tuple[float, float, float] | None = None
+    """Way that it goes from the first to the last photo, world, m; None for what stays. No part of the truth."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,20 @@ class SceneModel:
     """Azimuths that the cameras sweep."""
     room: float = float("inf")
     """Half the side of the room around the origin, m."""
+    exposure: float = 0.0
+    """Standard deviation of the training photos' gain, as a natural logarithm; a third of it for each colour."""
+
+    def at(self, share: float | None) -> SceneModel:
+        """The scene when `share` of the photos is taken, in [0, 1]; None: what stays alone."""
+        still = tuple(item for item in self.items if item.motion is None)
+        if share is None or len(still) == len(self.items):
+            return replace(self, items=still)
+        moved = (
+            replace(item, position=item.position + share * np.asarray(item.motion))
+            for item in self.items
+            if item.motion is not None
+        )
+        return replace(self, items=(*still, *moved))
 
 
 ROOM = 2.3
@@ -233,5 +251,5 @@ def sphere(seed: int) -> SceneModel:
     return SceneModel(tuple(items), (0.0, 0.0, 0.4), 1.6, (0.15, 0.8), (-90.0, 90.0), ROOM)
 
 
-SCENES: dict[str, Callable[[int], SceneModel]] = {"table": table, "corner": corner, "sheet": sheet, "sphere": sphere}
+PLAIN: dict[str, Callable[[int], SceneModel]] = {"table": table, "corner": corner, "sheet": sheet, "sphere": sphere}
 """Scenes by name; each is made from a seed."""

@@ -140,3 +140,23 @@ def stripes(colors: tuple[Color, ...], width: float, seed: int) -> Texture:
         return np.asarray(colors, np.float32)[band] * (0.75 + 0.5 * fractal(uv, 2.5 / width, seed))[:, None]
 
     return texture
+
+
+def tiles(a: Color, b: Color, size: float) -> Texture:
+    """Crossed diamonds that repeat exactly every `size`, in both directions."""
+
+    def texture(uv: Array) -> Array:
+        local = np.abs(uv / size - np.floor(uv / size) - 0.5)
+        rings = np.floor(local.sum(1) * 8) % 2
+        return blend(a, b, np.where(local.min(1) < 0.06, 0.5, rings))
+
+    return texture
+
+
+def paint(color: Color, seed: int) -> Texture:
+    """One colour, two percent of grain."""
+
+    def texture(uv: Array) -> Array:
+        return np.asarray(color, np.float32) * (0.98 + 0.04 * fractal(uv, 40, seed))[:, None]
+
+    return texture

@@ -51,6 +51,12 @@ class SplatsConfig:
     """Highest band of the harmonics that colours depend on the direction with. Few views overfit the higher ones."""
     sh_interval: Annotated[int, Field(ge=0)] = 300
     """Iterations until the next band joins in; 0 uses all bands from the start."""
+    sh_freeze: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the iterations after which bands above 0 stay as they are, so that they cannot hide faults of geometry
+    from single photos (Han et al. 2024 freeze them after 1000 iterations). 1 never freezes them."""
+    appearance: Literal["same", "gains"] = "same"
+    """Whether photos are alike in brightness and tint: `gains` divides each by one factor a colour, found from points
+    that it shares with others. The splats then have the average of all photos."""
     gaussian: GaussianConfig = field(default_factory=GaussianConfig)
     exponential: ExponentialConfig = field(default_factory=ExponentialConfig)
     convex: ConvexConfig = field(default_factory=ConvexConfig)

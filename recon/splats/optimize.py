@@ -20,6 +20,7 @@ from recon.render.rasterize import RasterConfig, Render, rasterize
 from recon.scene.nodes import Node, Splats
 from recon.scene.scene import Scene
 from recon.splats.adam import adam_update
+from recon.splats.appearance import evened
 from recon.splats.checkpoint import Journal, fingerprint, load_checkpoint, save_checkpoint
 from recon.splats.config import SplatsConfig
 from recon.splats.density import DensityStrategy, make_strategy
@@ -28,7 +29,7 @@ from recon.splats.init import initial_opacity, initial_seeds, starts_dense
 from recon.splats.losses import choose_background, photometric_loss, squared_error
 from recon.splats.photos import TrainingPhoto, training_photos
 from recon.splats.regularizers import Drawn, Regularizer, make_regularizers
-from recon.splats.schedule import sh_degree_at
+from recon.splats.schedule import frozen_bands, sh_degree_at
 from recon.splats.start import given_parameters
 from recon.splats.state import TrainState
 
@@ -90,6 +91,10 @@ def optimize(
         make_strategy(config.density, config.iterations, starts_dense(scene)),
         make_regularizers(config),
     )
+    if config.appearance == "gains":
+        if scene.points is None:
+            raise ReconError("splats.appearance: gains", found="no points to compare photos by", fix="set it to same")
+        images = evened(views, images, scene.points)
     coverage = config.loss.alpha == "coverage" or (config.loss.alpha == "auto" and background is not None)
     levels = training_photos(views, images, config.resolution.divisors(), config.resolution.min_side, coverage)
     levels = [[photo.to(device) for photo in level] for level in levels]
@@ -184,7 +189,8 @@ class _Loop:
             visible = render.radii > 0
             gradient = None if probe is None else probe.grad
             self.strategy.after_backward(state, iteration, visible, gradient, (photo.width, photo.height))
-            state.rates = state.family.learning_rates(state.extent, progress)
+            rates = state.family.learning_rates(state.extent, progress)
+            state.rates = frozen_bands(rates) if progress >= config.sh_freeze else rates
             adam_update(state, visible if config.visible_adam else None)
             for regularizer in self.regularizers:
                 regularizer.after_step(state, progress)

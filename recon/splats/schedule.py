@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
 
 from recon.config import config
+
+Rate = float | tuple[float, float]
 
 
 def log_linear(first: float, last: float, progress: float) -> float:
@@ -20,6 +23,12 @@ def log_linear(first: float, last: float, progress: float) -> float:
 def sh_degree_at(iteration: int, interval: int, degree: int) -> int:
     """Degree that iteration `iteration` (from 0) shows: one more band every `interval` iterations."""
     return min(iteration // interval, degree) if interval > 0 else degree
+
+
+def frozen_bands(rates: Mapping[str, Rate]) -> dict[str, Rate]:
+    """Step sizes at which the harmonics' bands above 0 stay as they are."""
+    first = rates["sh_coeffs"]
+    return {**rates, "sh_coeffs": (first[0] if isinstance(first, tuple) else first, 0.0)}
 
 
 @config

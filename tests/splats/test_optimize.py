@@ -12,6 +12,7 @@ from recon.errors import ReconError
 from recon.events import Event, Progress, StageWarning
 from recon.io.images import Image
 from recon.render.rasterize import rasterize
+from recon.splats.appearance import evened
 from recon.splats.checkpoint import FILE_NAME
 from recon.splats.config import SplatsConfig
 from recon.splats.density import GradientConfig, McmcConfig
@@ -204,3 +205,24 @@ def test_no_training_view_is_an_error() -> None:
     held_out = tuple(replace(view, split="test") for view in capture.scene.views)
     with pytest.raises(ReconError, match="no training view"):
         optimize(replace(capture.scene, views=held_out), config(3), images=capture.images)
+
+
+def test_frozen_harmonics_stay_where_they_are() -> None:
+    capture = make_capture()
+    frozen = run(capture, config(sh_degree=1, sh_freeze=0.0)).scene.splats
+    free = run(capture, config(sh_degree=1)).scene.splats
+    assert frozen is not None and free is not None
+    assert not bool(frozen["sh_coeffs"][:, 1:].any()) and bool(free["sh_coeffs"][:, 1:].any())
+
+
+def test_photos_of_other_brightness_are_evened_when_asked() -> None:
+    capture = make_capture(gaussians=300, points=300)
+    gains = (1.25, 0.8, 1.1, 1 / 1.1, 1.0)
+    changed = {f"{k:02d}.png": Image(capture.images[f"{k:02d}.png"].rgb * gain, None) for k, gain in enumerate(gains)}
+    uneven = replace(capture, images={**capture.images, **changed})
+    assert capture.scene.points is not None
+    before = evened(capture.scene.split("train"), uneven.images, capture.scene.points)
+    wanted = run(replace(capture, images=before), config(20))
+    assert_same(run(uneven, config(20, appearance="gains")), wanted)
+    with pytest.raises(ReconError, match="no points to compare"):
+        run(make_capture(points=None), config(appearance="gains"))

@@ -5,7 +5,7 @@ import itertools
 import pytest
 from pydantic import ValidationError
 
-from recon.splats.schedule import ResolutionConfig, log_linear, sh_degree_at
+from recon.splats.schedule import ResolutionConfig, frozen_bands, log_linear, sh_degree_at
 
 
 def test_log_linear_meets_both_ends_and_shrinks_by_a_constant_factor() -> None:
@@ -43,3 +43,9 @@ def test_full_resolution_throughout(config: ResolutionConfig) -> None:
 def test_divisor_must_be_a_power_of_two() -> None:
     with pytest.raises(ValidationError, match="power of two"):
         ResolutionConfig(start_divisor=3)
+
+
+def test_frozen_bands_keep_the_rest_moving() -> None:
+    rates = {"means": 0.1, "sh_coeffs": (0.2, 0.01)}
+    assert frozen_bands(rates) == {"means": 0.1, "sh_coeffs": (0.2, 0.0)}
+    assert frozen_bands({"sh_coeffs": 0.2}) == {"sh_coeffs": (0.2, 0.0)}
