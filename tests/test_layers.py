@@ -20,9 +20,10 @@ RANK = {
     "mesh": 3,
     "evaluate": 3,
     "pipeline": 4,
-    "cli": 5,
-    "bench": 5,
-    "viewer": 5,
+    "plugins": 5,
+    "cli": 6,
+    "bench": 6,
+    "viewer": 6,
 }
 
 

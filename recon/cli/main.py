@@ -34,6 +34,8 @@ Command = (
     | Annotated[Bench, tyro.conf.subcommand("bench")]
 )
 
+NERFSTUDIO = ("ns-train", "ns-eval", "ns-render", "ns-export", "ns-viewer")
+"""Commands of nerfstudio that `recon` starts where they do not start by themselves, see docs/nerfstudio.md."""
 MISTAKE = 2
 """Exit code for mistakes of the user, with one message and no traceback."""
 INTERRUPTED = 130
@@ -50,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # from the core's own: a training iteration takes 1.7 times as long on two cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
+        if arguments and arguments[0] in NERFSTUDIO:
+            from recon.plugins.launcher import launch
+
+            return launch(arguments)
         if Bench.takes(arguments):
             return Bench.parse(arguments).run(arguments)
         command: Command = tyro.cli(

@@ -31,6 +31,11 @@ _NAMES = {
 }  # fmt: skip
 
 
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+SAFE_GLOBALS: tuple[Any, ...] = (_SCALAR, np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32)))
+"""What nerfstudio's schedulers leave in a checkpoint beside tensors. torch loads these when told, and runs nothing."""
+
+
 @dataclass(frozen=True)
 class NerfstudioRun:
     """What a run holds for us."""
@@ -93,11 +98,8 @@ def _newest(folder: Path) -> Path:
 
 
 def _splats(checkpoint: Path) -> Splats:
-    # What the scheduler of the optimiser keeps beside tensors; classes of numpy's own, so nothing of the file is run.
-    numpy_scalar: Any = np.float64(0).__reduce__()[0]
-    allowed = [numpy_scalar, np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32))]
     try:
-        with torch.serialization.safe_globals(allowed):
+        with torch.serialization.safe_globals(list(SAFE_GLOBALS)):
             state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         tensors: Mapping[str, Tensor] = state["pipeline"]
         found = {ours: _parameter(tensors, theirs) for ours, theirs in _NAMES.items()}

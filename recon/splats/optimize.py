@@ -1,4 +1,4 @@
-"""The optimisation loop: photos and points in, splats out."""
+"""The optimisation: photos and points in, splats out."""
 
 from __future__ import annotations
 
@@ -16,20 +16,17 @@ from recon.events import Listener, Progress, StageWarning, ignore
 from recon.io.images import Image, load_image
 from recon.render.device import choose_device
 from recon.render.gpu import counted_later
-from recon.render.rasterize import RasterConfig, Render, rasterize
 from recon.scene.nodes import Node, Splats
 from recon.scene.scene import Scene
-from recon.splats.adam import adam_update
 from recon.splats.appearance import evened
 from recon.splats.checkpoint import Journal, fingerprint, load_checkpoint, save_checkpoint
 from recon.splats.config import SplatsConfig
-from recon.splats.density import DensityStrategy, make_strategy
+from recon.splats.density import make_strategy
 from recon.splats.families import make_family
 from recon.splats.init import initial_opacity, initial_seeds, starts_dense
-from recon.splats.losses import choose_background, photometric_loss, squared_error
-from recon.splats.photos import TrainingPhoto, training_photos
-from recon.splats.regularizers import Drawn, Regularizer, make_regularizers
-from recon.splats.schedule import frozen_bands, sh_degree_at
+from recon.splats.loop import Loop
+from recon.splats.photos import training_photos
+from recon.splats.regularizers import make_regularizers
 from recon.splats.start import given_parameters
 from recon.splats.state import TrainState
 
@@ -75,6 +72,44 @@ def optimize(
     On a CPU the result depends on the arguments alone, not on the number of threads or on being resumed. A GPU adds up
     in another order each time.
     """
+    loop, journal = begin(
+        scene, config, seed=seed, events=events, resume_from=resume_from, images=images, background=background
+    )
+    state, key = loop.state, fingerprint(config, scene.split("train"), seed)
+    meter = _Meter(journal, config, events, state.iteration)
+    interrupted = False
+    with counted_later() as counts:
+        while state.iteration < config.iterations and not interrupted:
+            due = meter.due(state.iteration + 1)
+            meter.record(state, *loop.iterate(due))
+            if due:
+                counts.settle()
+            interrupted = should_stop() and state.iteration < config.iterations
+            scheduled = config.checkpoint_every > 0 and state.iteration % config.checkpoint_every == 0
+            if checkpoint_dir is not None and (interrupted or (scheduled and state.iteration < config.iterations)):
+                meter.stop_clock()
+                save_checkpoint(checkpoint_dir, state, journal, key)
+    meter.stop_clock()
+    return SplatsResult(
+        scene=scene.with_node(Node("splats", finished_splats(state), kind="scene")),
+        history=journal.history,
+        interrupted=interrupted,
+        iterations=state.iteration,
+        seconds=journal.seconds,
+    )
+
+
+def begin(
+    scene: Scene,
+    config: SplatsConfig,
+    *,
+    seed: int = 0,
+    events: Listener = ignore,
+    resume_from: Path | None = None,
+    images: Mapping[str, Image] | None = None,
+    background: tuple[float, float, float] | None = None,
+) -> tuple[Loop, Journal]:
+    """The loop before its first iteration, or where the checkpoint in `resume_from` left it; see `optimize`."""
     device, reason = choose_device(config.device)
     if reason:
         events(StageWarning(STAGE, reason))
@@ -98,9 +133,8 @@ def optimize(
     coverage = config.loss.alpha == "coverage" or (config.loss.alpha == "auto" and background is not None)
     levels = training_photos(views, images, config.resolution.divisors(), config.resolution.min_side, coverage)
     levels = [[photo.to(device) for photo in level] for level in levels]
-    key = fingerprint(config, views, seed)
     if resume_from is not None:
-        state, journal = load_checkpoint(resume_from, family, key)
+        state, journal = load_checkpoint(resume_from, family, fingerprint(config, views, seed))
         state = state.to(device)
     else:
         if config.init.file is not None:
@@ -112,100 +146,7 @@ def optimize(
         state, journal = TrainState.create(family, params, scene.extent(), seed).to(device), Journal()
         strategy.start(state)
 
-    loop = _Loop(state, config, strategy, regularizers, levels, background)
-    meter = _Meter(journal, config, events, state.iteration)
-    interrupted = False
-    with counted_later() as counts:
-        while state.iteration < config.iterations and not interrupted:
-            due = meter.due(state.iteration + 1)
-            meter.record(state, *loop.iterate(due))
-            if due:
-                counts.settle()
-            interrupted = should_stop() and state.iteration < config.iterations
-            scheduled = config.checkpoint_every > 0 and state.iteration % config.checkpoint_every == 0
-            if checkpoint_dir is not None and (interrupted or (scheduled and state.iteration < config.iterations)):
-                meter.stop_clock()
-                save_checkpoint(checkpoint_dir, state, journal, key)
-    meter.stop_clock()
-    return SplatsResult(
-        scene=scene.with_node(Node("splats", _result(state), kind="scene")),
-        history=journal.history,
-        interrupted=interrupted,
-        iterations=state.iteration,
-        seconds=journal.seconds,
-    )
-
-
-class _Loop:
-    """One iteration after another on a state."""
-
-    def __init__(
-        self,
-        state: TrainState,
-        config: SplatsConfig,
-        strategy: DensityStrategy,
-        regularizers: list[Regularizer],
-        levels: list[list[TrainingPhoto]],
-        background: tuple[float, float, float] | None,
-    ) -> None:
-        self.state, self.config, self.strategy, self.regularizers = state, config, strategy, regularizers
-        self.levels, self.background = levels, background
-        self.raster = RasterConfig(antialias=config.antialias)
-        # Splats from a file have their harmonics already.
-        self.sh_interval = config.sh_interval if config.init.file is None else 0
-        self.probe = torch.zeros(0, 2)
-
-    def iterate(self, measure: bool) -> tuple[Tensor, float | None]:
-        """Train on the next photo. Returns the loss (nobody waited for it) and, if asked, the squared error."""
-        state, config = self.state, self.config
-        iteration, progress = state.iteration, state.iteration / config.iterations
-        level = config.resolution.level_at(iteration, config.iterations)
-        photo = self.levels[level][state.next_photo(len(self.levels[level]))]
-        background = choose_background(photo, config.loss, self.background, state.generator)
-
-        params = state.params
-        for regularizer in self.regularizers:
-            params = regularizer.render_parameters(state, params, progress)
-        probe = self._fresh_probe(self.strategy.probe_width(iteration))
-        family, drawn = state.family.rendered(params)
-
-        def draw(world_to_camera: Tensor, probe: Tensor | None = None, depth: bool = False) -> Render:
-            return rasterize(
-                drawn, world_to_camera, photo.K, photo.width, photo.height,
-                family=family, sh_degree=sh_degree_at(iteration, self.sh_interval, config.sh_degree),
-                background=background, depth=depth, screen_probe=probe, config=self.raster,
-            )  # fmt: skip
-
-        depth = any(regularizer.wants_depth(progress) for regularizer in self.regularizers)
-        render = draw(photo.world_to_camera, probe, depth)
-        loss = photometric_loss(render.color, photo, background, config.loss)
-        for regularizer in self.regularizers:
-            extra = regularizer.loss(state, Drawn(photo, background, render, draw), progress)
-            loss = loss if extra is None else loss + extra
-        loss.backward()  # type: ignore[no-untyped-call]
-        error = squared_error(render.color, photo, background) if measure else None
-
-        with torch.no_grad():
-            visible = render.radii > 0
-            gradient = None if probe is None else probe.grad
-            self.strategy.after_backward(state, iteration, visible, gradient, (photo.width, photo.height))
-            rates = state.family.learning_rates(state.extent, progress)
-            state.rates = frozen_bands(rates) if progress >= config.sh_freeze else rates
-            adam_update(state, visible if config.visible_adam else None)
-            for regularizer in self.regularizers:
-                regularizer.after_step(state, progress)
-            self.strategy.after_step(state, iteration)
-        state.iteration += 1
-        return loss.detach(), error
-
-    def _fresh_probe(self, width: int) -> Tensor | None:
-        """Zeros [N, width] that collect what happens on the screen; the same memory while the shape stays."""
-        if width == 0:
-            return None
-        if self.probe.shape != (len(self.state), width):
-            self.probe = torch.zeros(len(self.state), width, device=self.state.device, requires_grad=True)
-        self.probe.grad = None
-        return self.probe
+    return Loop(state, config, strategy, regularizers, levels, background), journal
 
 
 class _Meter:
@@ -260,7 +201,7 @@ class _Meter:
         self.started = now
 
 
-def _result(state: TrainState) -> Splats:
+def finished_splats(state: TrainState) -> Splats:
     """The splats that can be seen at all."""
     seen = state.family.opacities(state.params) >= _INVISIBLE
     if not bool(seen.any()):

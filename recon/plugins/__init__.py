@@ -1,0 +1,1 @@
+"""Thin adapters to other programs. Nothing else in the package imports them."""

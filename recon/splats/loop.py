@@ -1,0 +1,114 @@
+"""One iteration after another: render a photo, compare, step, add and remove primitives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recon.render.rasterize import RasterConfig, Render, rasterize
+from recon.splats.adam import adam_update
+from recon.splats.config import SplatsConfig
+from recon.splats.density import DensityStrategy
+from recon.splats.losses import choose_background, photometric_loss, squared_error
+from recon.splats.photos import TrainingPhoto
+from recon.splats.regularizers import Drawn, Regularizer
+from recon.splats.schedule import frozen_bands, sh_degree_at
+from recon.splats.state import TrainState
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the first half of an iteration left."""
+
+    photo: TrainingPhoto
+    background: Tensor
+    """[3], behind the splats."""
+    render: Render
+    loss: Tensor
+    """A scalar with gradients."""
+    probe: Tensor | None
+    """Collects what happens on the screen, for the density strategy."""
+
+
+class Loop:
+    """One iteration after another on a state."""
+
+    def __init__(
+        self,
+        state: TrainState,
+        config: SplatsConfig,
+        strategy: DensityStrategy,
+        regularizers: list[Regularizer],
+        levels: list[list[TrainingPhoto]],
+        background: tuple[float, float, float] | None,
+    ) -> None:
+        self.state, self.config, self.strategy, self.regularizers = state, config, strategy, regularizers
+        self.levels, self.background = levels, background
+        self.raster = RasterConfig(antialias=config.antialias)
+        # Splats from a file have their harmonics already.
+        self.sh_interval = config.sh_interval if config.init.file is None else 0
+        self.probe = torch.zeros(0, 2)
+
+    def iterate(self, measure: bool) -> tuple[Tensor, float | None]:
+        """Train on the next photo. Returns the loss (nobody waited for it) and, if asked, the squared error."""
+        state = self.state
+        done = self.forward(state.next_photo(len(self.levels[0])))
+        done.loss.backward()  # type: ignore[no-untyped-call]
+        error = squared_error(done.render.color, done.photo, done.background) if measure else None
+        self.finish(done)
+        return done.loss.detach(), error
+
+    def forward(self, index: int) -> Attempt:
+        """Render training photo `index` at the size that is due, and compare."""
+        state, config = self.state, self.config
+        iteration, progress = state.iteration, state.iteration / config.iterations
+        photo = self.levels[config.resolution.level_at(iteration, config.iterations)][index]
+        background = choose_background(photo, config.loss, self.background, state.generator)
+
+        params = state.params
+        for regularizer in self.regularizers:
+            params = regularizer.render_parameters(state, params, progress)
+        probe = self._fresh_probe(self.strategy.probe_width(iteration))
+        family, drawn = state.family.rendered(params)
+
+        def draw(world_to_camera: Tensor, probe: Tensor | None = None, depth: bool = False) -> Render:
+            return rasterize(
+                drawn, world_to_camera, photo.K, photo.width, photo.height,
+                family=family, sh_degree=sh_degree_at(iteration, self.sh_interval, config.sh_degree),
+                background=background, depth=depth, screen_probe=probe, config=self.raster,
+            )  # fmt: skip
+
+        depth = any(regularizer.wants_depth(progress) for regularizer in self.regularizers)
+        render = draw(photo.world_to_camera, probe, depth)
+        loss = photometric_loss(render.color, photo, background, config.loss)
+        for regularizer in self.regularizers:
+            extra = regularizer.loss(state, Drawn(photo, background, render, draw), progress)
+            loss = loss if extra is None else loss + extra
+        return Attempt(photo, background, render, loss, probe)
+
+    @torch.no_grad()
+    def finish(self, done: Attempt) -> None:
+        """Step, once the loss of `done` has been propagated back to the parameters."""
+        state, iteration = self.state, self.state.iteration
+        progress = iteration / self.config.iterations
+        visible = done.render.radii > 0
+        gradient = None if done.probe is None else done.probe.grad
+        self.strategy.after_backward(state, iteration, visible, gradient, (done.photo.width, done.photo.height))
+        rates = state.family.learning_rates(state.extent, progress)
+        state.rates = frozen_bands(rates) if progress >= self.config.sh_freeze else rates
+        adam_update(state, visible if self.config.visible_adam else None)
+        for regularizer in self.regularizers:
+            regularizer.after_step(state, progress)
+        self.strategy.after_step(state, iteration)
+        state.iteration += 1
+
+    def _fresh_probe(self, width: int) -> Tensor | None:
+        """Zeros [N, width] that collect what happens on the screen; the same memory while the shape stays."""
+        if width == 0:
+            return None
+        if self.probe.shape != (len(self.state), width):
+            self.probe = torch.zeros(len(self.state), width, device=self.state.device, requires_grad=True)
+        self.probe.grad = None
+        return self.probe
