@@ -137,6 +137,15 @@ void bind_mesh(nb::module_& m) {
                            at<Real>(barycentrics));
         },
         nb::kw_only(), "vertices"_a, "faces"_a, "face_count"_a, "points"_a, "count"_a, "face"_a, "barycentrics"_a, Unlocked());
+    m.def(
+        "first_hits",
+        [](Pointer vertices, Pointer faces, int64_t face_count, Pointer origins, Pointer directions, int64_t count, double near, Pointer face,
+           Pointer distance) {
+            first_hits(at<Real>(vertices), at<int32_t>(faces), face_count, at<Real>(origins), at<Real>(directions), count, near,
+                       at<int32_t>(face), at<Real>(distance));
+        },
+        nb::kw_only(), "vertices"_a, "faces"_a, "face_count"_a, "origins"_a, "directions"_a, "count"_a, "near"_a, "face"_a, "distance"_a,
+        Unlocked());
 }
 
 template void bind_mesh<float>(nb::module_& m);

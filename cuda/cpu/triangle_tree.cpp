@@ -1,6 +1,7 @@
 #include "cpu/triangle_tree.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -48,6 +49,32 @@ double triangle_distance2(const double (*t)[3], const double* p, double* b) {
         sum += away * away;
     }
     return sum;
+}
+
+// Where a ray enters a box, infinity when it misses it or enters beyond `far`. inverse: 1 / direction.
+double box_entry(const Node& node, const double* origin, const double* inverse, double far) {
+    double near = 0;
+    for (int d = 0; d < 3; ++d) {
+        const double a = (node.low[d] - origin[d]) * inverse[d], b = (node.high[d] - origin[d]) * inverse[d];
+        if (std::isnan(a) || std::isnan(b)) continue;  // 0 * inf: the ray runs within a side of the box
+        if (std::min(a, b) > near) near = std::min(a, b);
+        if (std::max(a, b) < far) far = std::max(a, b);
+    }
+    return near <= far ? near : std::numeric_limits<double>::infinity();
+}
+
+// Parameter of the hit of a ray with a triangle [3][3], from either side, infinity for a miss. Source: Moeller & Trumbore 1997.
+double ray_triangle(const double (*t)[3], const double* origin, const double* direction) {
+    constexpr double kMiss = std::numeric_limits<double>::infinity();
+    double e1[3], e2[3], s[3], p[3], q[3];
+    for (int d = 0; d < 3; ++d) e1[d] = t[1][d] - t[0][d], e2[d] = t[2][d] - t[0][d], s[d] = origin[d] - t[0][d];
+    cross3(direction, e2, p);
+    const double det = dot3(e1, p);
+    if (det == 0) return kMiss;
+    const double u = dot3(s, p) / det;
+    cross3(s, e1, q);
+    const double v = dot3(direction, q) / det;
+    return u < 0 || v < 0 || u + v > 1 ? kMiss : dot3(e2, q) / det;
 }
 
 struct Tree {
@@ -126,6 +153,32 @@ struct Tree {
         }
         return best_face;
     }
+
+    // The nearest hit beyond `near`; ties go to the face with the lower index.
+    int32_t first_hit(const double* origin, const double* direction, double near, double& best) const {
+        const double inverse[3] = {1 / direction[0], 1 / direction[1], 1 / direction[2]};
+        int32_t stack[128], best_face = -1;
+        best = std::numeric_limits<double>::infinity();
+        int top = 0;
+        stack[top++] = 0;
+        while (top > 0) {
+            const Node& node = nodes[size_t(stack[--top])];
+            if (box_entry(node, origin, inverse, best) == std::numeric_limits<double>::infinity()) continue;
+            if (node.count == 0) {
+                const Node &left = nodes[size_t(node.first)], &right = nodes[size_t(node.first) + 1];
+                const bool left_first = box_entry(left, origin, inverse, best) <= box_entry(right, origin, inverse, best);
+                stack[top++] = node.first + (left_first ? 1 : 0);
+                stack[top++] = node.first + (left_first ? 0 : 1);
+                continue;
+            }
+            for (int32_t i = node.first; i < node.first + node.count; ++i) {
+                const int32_t face = order[size_t(i)];
+                const double t = ray_triangle(reinterpret_cast<const double(*)[3]>(corners.data() + 9 * int64_t(face)), origin, direction);
+                if (t > near && (t < best || (t == best && face < best_face))) best = t, best_face = face;
+            }
+        }
+        return best_face;
+    }
 };
 
 }  // namespace
@@ -148,6 +201,27 @@ void closest_points(const Real* vertices, const int32_t* faces, int64_t face_cou
         }
     });
 }
+
+template <class Real>
+void first_hits(const Real* vertices, const int32_t* faces, int64_t face_count, const Real* origins, const Real* directions, int64_t count,
+                double near, int32_t* face, Real* distance) {
+    std::fill(face, face + count, -1);
+    std::fill(distance, distance + count, std::numeric_limits<Real>::infinity());
+    if (face_count == 0) return;
+    const Tree tree(vertices, faces, face_count);
+    parallel_for((count + kBatch - 1) / kBatch, [&](int64_t batch, int) {
+        for (int64_t i = batch * kBatch; i < std::min(count, (batch + 1) * kBatch); ++i) {
+            const double o[3] = {double(origins[3 * i]), double(origins[3 * i + 1]), double(origins[3 * i + 2])};
+            const double d[3] = {double(directions[3 * i]), double(directions[3 * i + 1]), double(directions[3 * i + 2])};
+            double t;
+            face[i] = tree.first_hit(o, d, near, t);
+            distance[i] = Real(t);
+        }
+    });
+}
+
+template void first_hits<float>(const float*, const int32_t*, int64_t, const float*, const float*, int64_t, double, int32_t*, float*);
+template void first_hits<double>(const double*, const int32_t*, int64_t, const double*, const double*, int64_t, double, int32_t*, double*);
 
 template void closest_points<float>(const float*, const int32_t*, int64_t, const float*, int64_t, int32_t*, float*);
 template void closest_points<double>(const double*, const int32_t*, int64_t, const double*, int64_t, int32_t*, double*);

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
+
+from recon.render.distance import first_hits, nearest
 
 Array = np.ndarray
 CHORD = 1e-4
@@ -290,3 +293,39 @@ def _join(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
         faces.append(triangles + count)
         count += len(piece)
     return np.concatenate(vertices), np.concatenate(faces)
+
+
+@dataclass(frozen=True)
+class TriangleMesh:
+    """Any triangle mesh, open or closed, with flat faces."""
+
+    vertices: Array
+    """[V, 3] float64."""
+    faces: Array
+    """[F, 3], counter-clockwise outside."""
+
+    @property
+    def bound(self) -> float:
+        return float(np.linalg.norm(self.vertices, axis=1).max())
+
+    def intersect(self, origins: Array, directions: Array) -> Array:
+        start, along = (torch.from_numpy(np.ascontiguousarray(rows, np.float64)) for rows in (origins, directions))
+        t, _ = first_hits(start, along, *self._tensors(), near=EPS)
+        return t.numpy().astype(origins.dtype)
+
+    def surface(self, points: Array) -> tuple[Array, Array]:
+        """Surface coordinates are the two world axes that a face looks along least: prints stand upright on it."""
+        found = nearest(torch.from_numpy(np.ascontiguousarray(points, np.float64)), *self._tensors())
+        corners = self.vertices[self.faces[found.faces.numpy()]]
+        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
+        axis = np.abs(normals).argmax(1)
+        rows, across, upwards = np.arange(len(points)), np.array([1, 0, 0])[axis], np.array([2, 2, 1])[axis]
+        uv = np.stack([points[rows, across], points[rows, upwards]], 1)
+        return normals.astype(points.dtype), uv.astype(np.float32)
+
+    def tessellate(self, edge: float) -> tuple[Array, Array]:
+        return self.vertices, self.faces
+
+    def _tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.from_numpy(self.vertices), torch.from_numpy(np.ascontiguousarray(self.faces))

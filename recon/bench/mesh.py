@@ -17,12 +17,12 @@ from torch import Tensor
 from recon.bench.measure import machine, peak_growth_mb, peak_memory_mb
 from recon.bench.report import Report
 from recon.errors import ReconError
-from recon.mesh.distance import mean_distance, signed_distance
 from recon.mesh.fit import FitConfig, fit_to_mesh, grid_around, start_from_mesh
 from recon.mesh.flexicubes import extract
 from recon.mesh.parameters import CubeParameters
 from recon.mesh.refine import RefineConfig, ViewTarget, refine
 from recon.mesh.voxels import VoxelGrid
+from recon.render.distance import mean_distance, signed_distance
 from recon.render.mesh import antialias, interpolate, rasterize_mesh
 
 LOW, SIDE, EXTENT = torch.full((3,), -1.0), 2.0, 1.8

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recon.geometry import rigid
-from recon.mesh.distance import nearest
+from recon.render.distance import nearest
 from recon.render.rasterize import rasterize
 from recon.scene import Scene, Splats, View
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import ReconError
+from recon.io.images import load_image
 from recon.render.mesh import Fragments, antialias, interpolate, opposite_vertices, rasterize_mesh
 from recon.render.texture import sample_texture, texel_footprint
 from recon.scene import Scene, View
@@ -38,7 +40,7 @@ class MeshRenderer:
 
     @cached_property
     def _texture(self) -> Tensor | None:
-        return None if self.mesh.texture is None else torch.from_numpy(self.mesh.texture).float() / 255
+        return None if self.mesh.texture is None else torch.tensor(self.mesh.texture).float() / 255
 
     def fragments(self, view: View) -> Fragments:
         """What each pixel of a view sees of the mesh."""
@@ -62,3 +64,14 @@ class MeshRenderer:
             color = torch.full((*seen.mask.shape, 3), 0.5)
         color = torch.where(seen.mask[..., None], color, self.background)
         return antialias(color, seen, mesh.vertices, mesh.faces, *camera, self._opposite).clamp(0, 1)
+
+
+def silhouettes(views: Sequence[View], mesh: MeshRenderer) -> dict[str, float]:
+    """Intersection over union of the mesh's silhouette and the photo's, by view name; of views that are cut out."""
+    found = {}
+    for view in views:
+        alpha = None if view.photo is None else load_image(view).alpha
+        if alpha is not None:
+            photo, own = torch.from_numpy(alpha) > 0.5, mesh.fragments(view).mask
+            found[view.name] = float((photo & own).sum() / (photo | own).sum().clamp(min=1))
+    return found

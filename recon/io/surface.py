@@ -42,21 +42,46 @@ def triangles_as_mesh(splats: Splats, min_opacity: float = 0.5) -> Mesh:
 
 
 def write_mesh(path: Path, mesh: Mesh) -> None:
-    """Write a mesh with vertex colours in the format of the file's suffix, through trimesh."""
-    import trimesh
+    """Write a mesh, with its texture or its colours of vertices where the format has them, by the file's suffix.
 
-    if path.suffix.lower() not in MESH_SUFFIXES:
+    OBJ files get a material and a picture beside them, named like the file.
+    """
+    import trimesh
+    from PIL import Image
+
+    suffix = path.suffix.lower()
+    if suffix not in MESH_SUFFIXES:
         raise ReconError(f"{path}: a mesh", found=f"the suffix {path.suffix!r}", wanted=", ".join(MESH_SUFFIXES))
-    colors = None
-    if mesh.colors is not None:
-        colors = np.concatenate(
-            [np.rint(mesh.colors.numpy() * 255), np.full((len(mesh.colors), 1), 255)], axis=1
-        ).astype(np.uint8)
+    visual = None
+    if mesh.texture is not None and mesh.uvs is not None and suffix == ".obj":
+        material = trimesh.visual.material.SimpleMaterial(image=Image.fromarray(mesh.texture), name=path.stem)
+        # trimesh counts v from the bottom.
+        visual = trimesh.visual.TextureVisuals(uv=mesh.uvs.numpy() * [1, -1] + [0, 1], material=material)
+    colors = None if visual is not None else _vertex_colors(mesh)
     # `process` would merge the corners of neighbours, which have colours of their own.
-    out = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), vertex_colors=colors, process=False)
+    out = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), vertex_colors=colors, visual=visual, process=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        out.export(temporary, file_type=path.suffix[1:].lower())
+    if visual is None:
+        with atomic_path(path) as temporary:
+            out.export(temporary, file_type=suffix[1:])
+        return
+    text, files = trimesh.exchange.obj.export_obj(out, return_texture=True, mtl_name=f"{path.stem}.mtl")
+    for name, content in {**files, path.name: text.encode()}.items():
+        with atomic_path(path.with_name(name)) as temporary:
+            temporary.write_bytes(content)
+
+
+def _vertex_colors(mesh: Mesh) -> np.ndarray | None:
+    """[V, 4] uint8; the texture's where there is one."""
+    if mesh.texture is not None and mesh.uvs is not None:
+        height, width = mesh.texture.shape[:2]
+        x, y = (mesh.uvs.numpy() * [width, height]).astype(int).clip(0, [width - 1, height - 1]).T
+        colors = mesh.texture[y, x]
+    elif mesh.colors is not None:
+        colors = np.rint(mesh.colors.numpy() * 255).astype(np.uint8)
+    else:
+        return None
+    return np.concatenate([colors, np.full((len(colors), 1), 255, np.uint8)], axis=1)
 
 
 def as_gaussians(splats: Splats) -> Splats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import torch
@@ -11,28 +11,46 @@ from pydantic import Field
 
 from recon.config import config
 from recon.errors import ReconError
+from recon.mesh.bake import BakeConfig, bake
 from recon.mesh.clean import compact, large_parts
 from recon.mesh.field import FieldConfig, bounds, start_field
 from recon.mesh.parameters import CubeParameters
 from recon.mesh.refine import MEMORY, RefineConfig, ViewTarget, refine_levels, surface_colors
 from recon.mesh.sections import parse_memory
+from recon.mesh.simplify import simplify
 from recon.mesh.space import Space
+from recon.mesh.unwrap import unwrap
 from recon.mesh.views import SurfaceView
+from recon.render.distance import nearest
 from recon.scene.nodes import Mesh
+
+TEXTURED_FACES = 50_000
+"""Most triangles of a textured mesh by default: unwrapping takes more than proportionally long."""
+MOST_VOXELS = 256
+"""Along the longest side of the box, when the resolution follows the photos."""
 
 
 @config
 class MeshConfig:
     """How a mesh is made of splats and photos."""
 
-    resolution: Annotated[int, Field(ge=8, le=4096)] = 256
-    """Voxels along the longest side of the box around what the photos show."""
+    resolution: Annotated[int, Field(ge=8, le=4096)] | None = None
+    """Voxels along the longest side of the box around what the photos show; by default as many as make a voxel two
+    pixels large in most of the photos' area, and at most 256."""
     levels: Annotated[int, Field(ge=1, le=6)] = 2
     """The surface starts with voxels that are twice as large for each level after the first, and is refined on each."""
     memory: str = MEMORY
     """Budget of the refinement, such as 512MB or 4GB. What does not fit is refined in sections, or not so finely."""
     min_part: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Pieces with less than this share of the area are taken for floating dirt and left out."""
+    faces: Annotated[int, Field(ge=4)] | None = None
+    """Most triangles; by default 50,000 with a texture, and as many as there are with colours of vertices."""
+    texture: Annotated[int, Field(ge=16, le=16384)] | None = 1024
+    """Width and height of the texture, texels; nothing (null) gives colours of vertices."""
+    unwrap_seconds: Annotated[float, Field(gt=0)] = 120.0
+    """When unwrapping takes longer, the mesh gets colours of vertices, and the run says so."""
+    bake: BakeConfig = field(default_factory=BakeConfig)
+    """The texture's colours."""
     start: FieldConfig = field(default_factory=FieldConfig)
     """The surface that the refinement starts at."""
     refine: RefineConfig = field(default_factory=RefineConfig)
@@ -54,6 +72,8 @@ class Built:
     """What `resolution` asks for; smaller when the budget ended the refinement early."""
     voxels: int
     """Of the finest level."""
+    charts: int = 0
+    """Pieces of the texture; 0 without one."""
 
 
 Tick = Callable[[int, int, float], None]
@@ -68,7 +88,10 @@ def build_mesh(views: Sequence[SurfaceView], config: MeshConfig, *, seed: int = 
     cut_out = any(view.mask is not None for view in views)
     space = Space.plain() if cut_out else Space.around_subject(views)
     low, high = bounds(views, space, config.start)
-    size = float((high - low).max()) / config.resolution
+    longest = float((high - low).max())
+    size = (
+        longest / config.resolution if config.resolution else max(longest / MOST_VOXELS, pixel_size(views, space) * 2)
+    )
     start = start_field(views, space, low, high, size * 2 ** (config.levels - 1), config.start)
     total = config.levels * config.refine.iterations
     state = refine_levels(
@@ -81,7 +104,41 @@ def build_mesh(views: Sequence[SurfaceView], config: MeshConfig, *, seed: int = 
         seed=seed,
         progress=None if tick is None else lambda step, loss: tick(step, total, loss),
     )
-    return Built(mesh_of(state, space, config.min_part), state.grid.voxel_size, size, len(state.grid))
+    mesh = mesh_of(state, space, config.min_part)
+    budget = config.faces or (TEXTURED_FACES if config.texture else len(mesh.faces))
+    mesh, charts = (
+        textured(simplified(mesh, budget), views, config) if config.texture else (simplified(mesh, budget), 0)
+    )
+    return Built(mesh, state.grid.voxel_size, size, len(state.grid), charts)
+
+
+def pixel_size(views: Sequence[SurfaceView], space: Space) -> float:
+    """How large a pixel is at the surface, in the lattice's units: the median over all pixels with a depth."""
+    sizes = [view.depth / view.K[0, 0] * space.shrinkage(view.points()) for view in views]
+    return float(torch.cat([one[view.depth > 0] for one, view in zip(sizes, views, strict=True)]).median())
+
+
+def simplified(mesh: Mesh, budget: int) -> Mesh:
+    """At most about `budget` triangles; colours are those of the nearest vertices."""
+    if len(mesh.faces) <= budget:
+        return mesh
+    assert mesh.colors is not None
+    vertices, faces = simplify(mesh.vertices, mesh.faces, budget)
+    found = nearest(vertices, mesh.vertices, mesh.faces)
+    colors = (found.barycentrics[..., None] * mesh.colors[mesh.faces[found.faces]]).sum(1)
+    return Mesh(vertices, faces, vertex_normals(vertices, faces), colors=colors)
+
+
+def textured(mesh: Mesh, views: Sequence[SurfaceView], config: MeshConfig) -> tuple[Mesh, int]:
+    """The mesh with a texture in place of colours, and its number of charts; as it is and 0 when unwrapping fails."""
+    assert config.texture is not None and mesh.colors is not None and mesh.normals is not None
+    charts = unwrap(mesh.vertices, mesh.faces, config.texture, config.unwrap_seconds)
+    if charts is None:
+        return mesh, 0
+    rows = charts.rows
+    cut = Mesh(mesh.vertices[rows], charts.faces, mesh.normals[rows], charts.uvs, mesh.colors[rows])
+    texture = bake(cut, views, config.texture, config.bake).mul(255).round().byte().numpy()
+    return replace(cut, colors=None, texture=texture), charts.charts
 
 
 def target_of(view: SurfaceView, space: Space) -> ViewTarget:
@@ -99,7 +156,9 @@ def mesh_of(state: CubeParameters, space: Space, min_part: float) -> Mesh:
     vertices = space.to_world(surface.vertices)
     faces = surface.faces[large_parts(vertices, surface.faces, min_part)]
     if not len(faces):
-        raise ReconError("a mesh", found="no surface after refinement", fix="lower mesh.resolution or use more photos")
+        raise ReconError(
+            "a mesh", found="no surface after refinement", fix="set a lower mesh.resolution or use more photos"
+        )
     rows, faces = compact(vertices, faces)
     colors = surface_colors(state.grid, surface, state.values["colors"])[rows].clamp(0, 1)
     return Mesh(vertices[rows], faces, vertex_normals(vertices[rows], faces), colors=colors)

@@ -30,11 +30,11 @@ class FieldConfig:
 
     truncation: float = 4.0
     """Distances beyond this are not told apart, voxels."""
-    min_weight: float = 0.05
+    min_weight: float = 0.01
     """Least trust in a corner's distance; one clear look from the front gives 1."""
     sheet: float = 1.5
     """Front and back of a part that is thinner than this are one sheet, voxels."""
-    box_quantile: float = 0.005
+    box_quantile: float = 0.001
     """Share of the points that may lie outside of the box, at each end of each axis."""
 
     def __post_init__(self) -> None:
@@ -92,13 +92,13 @@ def _rows(grid: VoxelGrid, part: VoxelGrid) -> Tensor:
 
 
 def _near_depths(views: Sequence[SurfaceView], space: Space, low: Tensor, high: Tensor, voxel_size: float) -> VoxelGrid:
-    """The voxels within two steps of a point that a view shows."""
+    """The voxels within three steps of a point that a view shows."""
     parts = []
     for view in views:
         points = space.from_world(view.points()[view.confidence > 0])
         inside = ((points >= low) & (points <= high)).all(1)
         parts.append(torch.unique(((points[inside] - low) / voxel_size).floor().to(torch.int32), dim=0))
-    return VoxelGrid.from_coords(torch.cat(parts), low.double(), voxel_size).dilate(2)
+    return VoxelGrid.from_coords(torch.cat(parts), low.double(), voxel_size).dilate(3)
 
 
 @dataclass
@@ -145,6 +145,10 @@ def fuse(views: Sequence[SurfaceView], space: Space, grid: VoxelGrid, config: Fi
     folded = (front.distance - back.distance) / (front.weight + back.weight).clamp(min=1e-12)
     found = torch.where(both, torch.where(thin, folded, torch.maximum(a, b)), one_sided)
     known = front.weight + back.weight > config.min_weight
+    if all(view.mask is None for view in views):
+        # Photos filled to their borders: what lies near a surface and is only ever hidden closes the gaps in it.
+        hidden = torch.stack([look.hidden for look in looks]).any(0) & ~known
+        found, known = torch.where(hidden, -limit, found), known | hidden
     inside = found < -size
     for view in views:
         if view.mask is not None:
@@ -176,6 +180,8 @@ class _Look:
     """[K], 0 where the view does not see the corner."""
     normal: Tensor
     """[K, 3] of the surface that the view sees before or behind the corner."""
+    hidden: Tensor
+    """[K] bool: well behind what the view sees there."""
 
 
 def _look(view: SurfaceView, corners: Tensor, unit: Tensor, limit: float) -> _Look:
@@ -194,7 +200,7 @@ def _look(view: SurfaceView, corners: Tensor, unit: Tensor, limit: float) -> _Lo
     middle = view.depth[view.depth > 0].median() if bool((view.depth > 0).any()) else view.depth.new_ones(())
     nearness = (middle / z.clamp(min=1e-9)).square().clamp(max=4)
     weight = torch.where(seen, confidence * cosine.clamp(min=0.1) * nearness, 0)
-    return _Look(distance.clamp(-limit, limit), weight, normal)
+    return _Look(distance.clamp(-limit, limit), weight, normal, inside & (depth > 0) & (distance <= -limit))
 
 
 def _pixels(view: SurfaceView, q: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from recon.config import config
 from recon.errors import ReconError
-from recon.mesh.distance import nearest, sample_surface, signed_distance
 from recon.mesh.parameters import CubeParameters, surface_of
 from recon.mesh.voxels import VoxelGrid
+from recon.render.distance import nearest, sample_surface, signed_distance
 
 
 @config

@@ -63,8 +63,21 @@ class MeshStage:
                 )
             )
         mesh = built.mesh
+        if self.config.texture and mesh.texture is None:
+            context.events(
+                StageWarning(
+                    self.name,
+                    f"unwrapping {len(mesh.faces):,} triangles failed or took longer than mesh.unwrap_seconds "
+                    f"{self.config.unwrap_seconds:g}: the mesh has colours of vertices; lower mesh.faces for a texture",
+                )
+            )
         return StageOutput(
             scene.with_node(Node(NODE, mesh, kind="scene")),
             f"{len(mesh.faces):,} triangles",
-            {"triangles": len(mesh.faces), "vertices": len(mesh.vertices), "voxels": built.voxels},
+            {
+                "triangles": len(mesh.faces),
+                "vertices": len(mesh.vertices),
+                "voxels": built.voxels,
+                "charts": built.charts,
+            },
         )

@@ -10,9 +10,10 @@ from typing import Any
 from recon.errors import ReconError
 from recon.evaluate import charts
 from recon.evaluate.image import Comparison, compare, evaluate_views
-from recon.evaluate.mesh_renderer import MeshRenderer
+from recon.evaluate.mesh_renderer import MeshRenderer, silhouettes
 from recon.evaluate.renderer import SplatRenderer
 from recon.evaluate.report import Report, ViewPictures, render_html
+from recon.evaluate.topology import topology
 from recon.events import FileWritten, Listener, Progress
 from recon.io.decode import write_png
 from recon.io.formats import FORMATS
@@ -66,7 +67,11 @@ def evaluate_scene(scene: Scene, out: Path, events: Listener) -> Evaluation:
         "splats": {"num_primitives": len(renderer.splats)},
     }
     if mesh is not None:
-        metrics["mesh"] = {"triangles": len(mesh.mesh.faces), "test": evaluate_views(test, mesh, background)}
+        metrics["mesh"] = {
+            **topology(mesh.mesh).as_metrics(),
+            "test": evaluate_views(test, mesh, background),
+            "silhouettes": silhouettes(test, mesh) if renderer.coverage else {},
+        }
     metrics = {name: values for name, values in metrics.items() if values}
     if "test" not in metrics and "train" not in metrics:
         raise ReconError(f"{out}: no view of the scene has a photo to compare with", fix="run the poses stage again")

@@ -12,14 +12,14 @@ from topology import topology
 from recon.errors import ReconError
 from recon.mesh.build import MeshConfig, build_mesh
 from recon.mesh.clean import compact, face_areas, large_parts
-from recon.mesh.distance import mean_distance
 from recon.mesh.field import FieldConfig, bounds, start_field
 from recon.mesh.refine import RefineConfig
 from recon.mesh.space import Space
 from recon.mesh.views import surface_views
+from recon.render.distance import mean_distance
 from recon.scene.nodes import Splats
 
-SMALL = MeshConfig(resolution=40, refine=RefineConfig(iterations=12))
+SMALL = MeshConfig(resolution=40, texture=None, refine=RefineConfig(iterations=12))
 
 
 def test_a_ball_comes_back_closed_and_coloured() -> None:

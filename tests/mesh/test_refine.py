@@ -12,7 +12,6 @@ from topology import topology
 from torch import Tensor
 
 from recon.errors import ReconError
-from recon.mesh.distance import mean_distance
 from recon.mesh.fit import FitConfig, fit_to_mesh, grid_around, start_from_mesh
 from recon.mesh.flexicubes import extract
 from recon.mesh.parameters import CubeParameters, section
@@ -20,6 +19,7 @@ from recon.mesh.refine import RefineConfig, ViewTarget, refine, refine_levels
 from recon.mesh.sections import capacity, choose_section, fits, parse_memory
 from recon.mesh.space import Space
 from recon.mesh.voxels import VoxelGrid
+from recon.render.distance import mean_distance
 from recon.render.mesh import antialias, interpolate, rasterize_mesh
 
 LOW = torch.full((3,), -1.0)

@@ -1,4 +1,4 @@
-"""Distances between points and triangle meshes, signed where the mesh is closed."""
+"""Distances of points from triangle meshes, signed where the mesh is closed, and what rays meet."""
 
 from __future__ import annotations
 
@@ -39,6 +39,25 @@ def nearest(points: Tensor, vertices: Tensor, faces: Tensor) -> Nearest:
     )  # fmt: skip
     wide = face.long()
     return Nearest(wide, weights, (weights[..., None] * vertices[faces.long()[wide]]).sum(1))
+
+
+def first_hits(
+    origins: Tensor, directions: Tensor, vertices: Tensor, faces: Tensor, near: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """What rays meet first: how many directions away [N], infinity for nothing, and the face [N] int64, -1 for nothing.
+
+    origins, directions: [N, 3], directions of any length; vertices: [V, 3]; faces: [F, 3] integers. Both sides count.
+    near: hits at or before this are passed over, such as those of the surface that a ray starts from.
+    """
+    o, d = origins.detach().contiguous(), directions.detach().to(origins.dtype).contiguous()
+    v, index = vertices.detach().to(origins.dtype).contiguous(), faces.to(torch.int32).contiguous()
+    face = torch.empty(len(o), dtype=torch.int32)
+    distance = o.new_empty(len(o))
+    kernels(o).first_hits(
+        vertices=pointer(v), faces=pointer(index), face_count=len(index), origins=pointer(o), directions=pointer(d),
+        count=len(o), near=near, face=pointer(face), distance=pointer(distance),
+    )  # fmt: skip
+    return distance, face.long()
 
 
 def signed_distance(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from recon.mesh.distance import mean_distance, nearest, sample_surface, signed_distance
 from recon.mesh.flexicubes import extract
 from recon.mesh.voxels import VoxelGrid
+from recon.render.distance import first_hits, mean_distance, nearest, sample_surface, signed_distance
 
 CUBE = torch.tensor([[k & 1, k >> 1 & 1, k >> 2] for k in range(8)], dtype=torch.float64)
 SIDES = [[0, 4, 6, 2], [1, 3, 7, 5], [0, 1, 5, 4], [2, 6, 7, 3], [0, 2, 3, 1], [4, 5, 7, 6]]
@@ -47,3 +47,21 @@ def test_extraction_from_exact_distances_is_second_order() -> None:
     points = grid.corner_positions(torch.float64)
     surface = extract(grid, signed_distance(points, CUBE, FACES))
     assert mean_distance((surface.vertices, surface.faces), (CUBE, FACES), 20000) < 0.2 * grid.voxel_size
+
+
+def test_rays_meet_the_first_face() -> None:
+    """Against all faces one by one, also along axes, from either side, and past what is near."""
+    rng = torch.Generator().manual_seed(2)
+    vertices = torch.randn(60, 3, generator=rng, dtype=torch.float64)
+    faces = torch.stack([torch.randperm(60, generator=rng)[:3] for _ in range(120)])
+    origins = torch.randn(80, 3, generator=rng, dtype=torch.float64) * 2
+    directions = torch.randn(80, 3, generator=rng, dtype=torch.float64)
+    t, face = first_hits(origins, directions, vertices, faces)
+    each = torch.stack([first_hits(origins, directions, vertices, one[None])[0] for one in faces])
+    assert torch.equal(t, each.amin(0)) and torch.equal(face[t.isfinite()], each.argmin(0)[t.isfinite()])
+    assert 10 < int(t.isfinite().sum()) < 80 and bool((face[t.isinf()] == -1).all())
+    axis = torch.tensor([[0.25, 0.4, -2.0], [0.25, 0.4, 0.5], [2.0, 0.4, 0.5]], dtype=torch.float64)
+    along = torch.tensor([[0, 0, 2.0], [0, 0, 1.0], [0, 0, 1.0]], dtype=torch.float64)
+    assert first_hits(axis, along, CUBE, FACES)[0].tolist() == [1.0, 0.5, float("inf")]
+    assert first_hits(axis, along, CUBE, FACES, near=1.2)[0].tolist() == [1.5, float("inf"), float("inf")]
+    assert first_hits(axis, along, CUBE, FACES[:0])[1].tolist() == [-1, -1, -1]

@@ -1,0 +1,124 @@
+"""Simplification, unwrapping and baking: manifolds, time limits, colours, files that other programs read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from seen_shapes import ball, photograph
+from topology import topology
+from torch import Tensor
+
+from recon.errors import ReconError
+from recon.evaluate.image import psnr
+from recon.evaluate.mesh_renderer import MeshRenderer
+from recon.geometry.camera import Camera
+from recon.io.formats import FORMATS
+from recon.mesh.bake import BakeConfig
+from recon.mesh.build import MeshConfig, simplified, textured, vertex_normals
+from recon.mesh.simplify import manifold, simplify
+from recon.mesh.unwrap import unwrap
+from recon.mesh.views import SurfaceView
+from recon.scene import Scene, View
+from recon.scene.nodes import Mesh, Node
+
+CONFIG = MeshConfig(texture=256, bake=BakeConfig(refine=16))
+
+
+def painted(view: SurfaceView) -> SurfaceView:
+    """With stripes by height that are much finer than a simplified mesh."""
+    points = view.points()
+    stripes = 0.5 + 0.5 * torch.sin(points[..., 1:2] * 30) * torch.tensor([1.0, 0.6, -1.0])
+    return replace(view, photo=stripes.clamp(0, 1) * (view.depth > 0)[..., None])
+
+
+@pytest.fixture(scope="module")
+def views() -> list[SurfaceView]:
+    return [painted(view) for view in photograph(*ball(), count=10)]
+
+
+@pytest.fixture(scope="module")
+def grey() -> Mesh:
+    vertices, faces = ball()
+    return Mesh(
+        vertices, faces.long(), vertex_normals(vertices, faces.long()), colors=torch.full((len(vertices), 3), 0.5)
+    )
+
+
+def rendered(mesh: Mesh, view: SurfaceView) -> Tensor:
+    camera = Camera(view.width, view.height, view.K.double())
+    return MeshRenderer(mesh, torch.zeros(3))(View("a", camera, view.world_to_camera.double()))
+
+
+def test_fewer_triangles_stay_a_closed_manifold(grey: Mesh) -> None:
+    few = simplified(grey, 1500)
+    found = topology(few.faces)
+    assert 1000 < len(few.faces) <= 1500
+    assert found.non_manifold_edges == 0 and found.bow_ties == 0 and found.flipped_edges == 0
+    assert float((few.vertices.norm(dim=1) - 0.6).abs().max()) < 0.01
+    assert few.colors is not None and torch.allclose(few.colors, torch.tensor(0.5))
+    vertices, faces = simplify(grey.vertices, grey.faces, 10**6)
+    assert torch.equal(vertices, grey.vertices) and torch.equal(faces, grey.faces)
+
+
+def test_cuts_make_a_manifold_and_move_nothing() -> None:
+    """A fin on an edge, a fold of two faces, two tetrahedra that touch at a vertex."""
+    vertices = torch.rand(9, 3, generator=torch.Generator().manual_seed(0))
+    tetrahedron = [[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]]
+    other = [[a + 4 if a else 0 for a in face] for face in tetrahedron]
+    faces = torch.tensor([*tetrahedron, *other, [0, 1, 8], [4, 5, 6], [4, 6, 5]])
+    points, cut = manifold(vertices, faces)
+    found = topology(cut)
+    assert found.non_manifold_edges == 0 and found.bow_ties == 0 and found.flipped_edges == 0
+    assert torch.equal(points[cut], vertices[faces[:-2]])
+
+
+def test_photos_come_back_from_the_texture(views: list[SurfaceView], grey: Mesh) -> None:
+    few = simplified(grey, 3000)
+    mesh, charts = textured(few, views, CONFIG)
+    assert charts > 0 and mesh.texture is not None and mesh.texture.shape == (256, 256, 3)
+    assert mesh.uvs is not None and float(mesh.uvs.min()) >= 0 and float(mesh.uvs.max()) <= 1
+    before = [psnr(rendered(few, view), view.photo) for view in views]
+    after = [psnr(rendered(mesh, view), view.photo) for view in views]
+    assert min(after) > 24 > max(before), (before, after)
+    # Views that were not baked see the same stripes: there is no border between charts to be seen.
+    fresh = [painted(view) for view in photograph(*ball(), count=7)]
+    assert min(psnr(rendered(mesh, view), view.photo) for view in fresh[1:-1]) > 22
+
+
+def test_hidden_texels_keep_the_colours_of_vertices(views: list[SurfaceView], grey: Mesh) -> None:
+    mesh, _ = textured(simplified(grey, 2000), views[:1], CONFIG)
+    away = views[-1]
+    seen = rendered(mesh, away)[away.depth > 0]
+    assert float((seen - 0.5).abs().median()) < 0.02
+
+
+def test_unwrapping_gives_up_in_time(grey: Mesh, views: list[SurfaceView]) -> None:
+    assert unwrap(grey.vertices, grey.faces, 256, seconds=0.01) is None
+    mesh, charts = textured(grey, views, replace(CONFIG, unwrap_seconds=0.01))
+    assert charts == 0 and mesh is grey
+
+
+def test_files_open_with_their_texture(tmp_path: Path, views: list[SurfaceView], grey: Mesh) -> None:
+    mesh, _ = textured(simplified(grey, 1000), views, replace(CONFIG, bake=BakeConfig(refine=0)))
+    scene = Scene(nodes=(Node("mesh", mesh),))
+    for name in ("mesh", "obj"):
+        path = tmp_path / FORMATS[name].file
+        FORMATS[name].write(scene, path)
+        loaded = trimesh.load(path, force="mesh", process=False)
+        assert len(loaded.faces) == len(mesh.faces)
+        assert np.asarray(loaded.visual.material.to_pbr().baseColorTexture if name == "obj" else
+                          loaded.visual.material.baseColorTexture).shape[:2] == (256, 256)  # fmt: skip
+        assert mesh.uvs is not None
+        corners = np.asarray(loaded.visual.uv)[np.asarray(loaded.faces)].reshape(-1, 2)
+        wanted = mesh.uvs.numpy()[mesh.faces.numpy()].reshape(-1, 2) * [1, -1] + [0, 1]
+        np.testing.assert_allclose(np.sort(corners, 0), np.sort(wanted, 0), atol=1e-4)
+
+
+def test_too_small_a_budget_is_named(grey: Mesh) -> None:
+    with pytest.raises(ReconError, match=r"mesh\.faces"):
+        simplify(grey.vertices * torch.nan, grey.faces, 100)
