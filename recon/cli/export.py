@@ -13,7 +13,7 @@ import tyro
 from recon.errors import ReconError
 
 Name = Literal[
-    "ply", "gaussians", "compressed-ply", "splat", "spz", "spz4", "sog", "glb", "mesh", "obj", "ply-mesh", "stl",
+    "ply", "gaussians", "compressed-ply", "splat", "spz", "spz4", "sog", "glb", "usd", "mesh", "obj", "ply-mesh", "stl",
     "points", "colmap", "colmap-text", "nerfstudio",
 ]  # fmt: skip
 """The keys of `recon.io.formats.FORMATS`, which is not imported until it is needed."""
@@ -26,10 +26,10 @@ class Export:
     out: Annotated[Path, tyro.conf.Positional]
     """Output folder of a run."""
     format: Name = "ply"
-    """Splats: `ply` (read by everything), `compressed-ply`, `splat`, `spz` (version 3), `spz4`, `sog`; `glb` with
-    meshes and cameras; `gaussians`: surfels and exponentials as Gaussians. The mesh, or of a scene without one its
-    opaque triangles: `mesh` (GLB), `obj`, `ply-mesh`, `stl`. `points`: where the splats started.
-    With photos: `colmap`, `colmap-text`, `nerfstudio`."""
+    """Splats: `ply` (read by everything), `compressed-ply`, `splat`, `spz` (version 3), `spz4`, `sog`; `glb` and `usd`
+    with meshes and cameras; `gaussians`: surfels and exponentials as Gaussians. The mesh, or of a scene without one its
+    opaque triangles: `mesh` (GLB), `obj`, `ply-mesh`, `stl`. `points`: where the splats started. With photos: `colmap`,
+    `colmap-text`, `nerfstudio`."""
     to: Path | None = None
     """File or folder to write; for a mesh its suffix chooses the format. Default: exports/ in the run's folder."""
     sh_degree: Literal[0, 1, 2, 3] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asymmetric_scene
@@ -18,9 +18,10 @@ from second_readers import TOOLS, by_gsply, by_plyfile, by_splat_transform, by_u
 
 from recon.cli.export import Name
 from recon.errors import ReconError
-from recon.geometry import quaternion, spherical_harmonics
+from recon.geometry import quaternion, rigid, spherical_harmonics
 from recon.io.formats import FORMATS, format_of, read_splats
 from recon.scene import Node, Scene, Splats
+from recon.scene.edit import select
 from recon.scene.families import FAMILIES
 
 COUNT = 300
@@ -45,6 +46,7 @@ EXACT = Precision(0, 2e-5, 0, 1e-6, 1e-6)
 PRECISION = {
     "ply": EXACT,
     "glb": Precision(0, 2e-5, 1e-6, 1e-6, 1e-6),
+    "usd": Precision(0, 2e-5, 1e-6, 1e-6, 1e-6),
     "splat": Precision(0, 2.0, 1e-6, HALF_STEP, HALF_STEP, 0),
     "compressed-ply": Precision(0.004, 0.3, 0.001, HALF_STEP, 0.05),
     "spz": Precision(1e-5, 0.3, 1 / 32 + 1e-6, HALF_STEP, 0.02),
@@ -55,6 +57,7 @@ Reader = Callable[[Path], Splats]
 READERS: dict[str, tuple[Reader, ...]] = {
     "ply": (by_us, by_plyfile, by_gsply, by_splat_transform),
     "glb": (by_us,),
+    "usd": (by_us,),
     "splat": (by_us, by_splat_transform),
     "compressed-ply": (by_us, by_gsply, by_splat_transform),
     "spz": (by_us, by_gsply, by_splat_transform),
@@ -196,6 +199,59 @@ def test_the_validator_of_khronos_accepts_the_glb(tmp_path: Path) -> None:
         and not (one["code"] == "MESH_PRIMITIVE_INVALID_ATTRIBUTE" and "KHR_gaussian_splatting:" in one["pointer"])
     ]  # fmt: skip
     assert not errors
+
+
+def test_usd_as_its_own_library_reads_it(tmp_path: Path) -> None:
+    pytest.importorskip("pxr", reason="pip install usd-core")
+    from pxr import Gf, Usd, UsdGeom, UsdVol
+
+    scene = asymmetric_scene.scene(tmp_path)
+    path = tmp_path / "a.usda"
+    FORMATS["usd"].write(scene, path)
+    stage = Usd.Stage.Open(str(path))
+    splats = scene.splats
+    assert splats is not None and scene.mesh is not None
+    field = UsdVol.ParticleField3DGaussianSplat.Get(stage, "/scene/splats")
+    quat = field.GetOrientationsAttr().Get()[3]
+    wanted = quaternion.normalize(splats["quats"][3].double())
+    assert [quat.GetReal(), *quat.GetImaginary()] == pytest.approx(wanted.tolist(), abs=1e-6)
+    coefficients = field.GetRadianceSphericalHarmonicsCoefficientsAttr()
+    assert coefficients.GetMetadata("elementSize") == 16
+    assert list(coefficients.Get()[16 * 3 + 5]) == pytest.approx(splats["sh_coeffs"][3, 5].tolist())
+    low, high = field.GetExtentAttr().Get()
+    assert all(a < b < c for a, b, c in zip(low, splats["means"][0].tolist(), high, strict=True))
+    assert len(UsdGeom.Mesh.Get(stage, "/scene/mesh").GetFaceVertexCountsAttr().Get()) == 2
+    # A point lands on the pixel where our own camera sees it.
+    camera = UsdGeom.Camera.Get(stage, "/scene/cameras/view_0000").GetCamera(0)
+    view, point = scene.views[0], torch.tensor([3.1, -6.9, 11.2], dtype=torch.float64)
+    clip = Gf.Matrix4d(camera.frustum.ComputeViewMatrix() * camera.frustum.ComputeProjectionMatrix())
+    x, y, _ = clip.Transform(Gf.Vec3d(*point.tolist()))
+    seen = rigid.transform_points(view.world_to_camera, point[None])[0]
+    pixel = (view.camera.K @ seen)[:2] / seen[2]
+    assert (x + 1) / 2 * view.camera.width == pytest.approx(float(pixel[0]), abs=1e-3)
+    assert (1 - y) / 2 * view.camera.height == pytest.approx(float(pixel[1]), abs=1e-3)
+    path.write_text(path.read_text()[:2000])
+    with pytest.raises(ReconError, match=r"a\.usda: not a whole USD"):
+        read_splats(path)
+
+
+def test_what_gsplat_exports(tmp_path: Path) -> None:
+    """gsplat's own exporter, in the forms that we read."""
+    exporter = pytest.importorskip("gsplat.exporter")
+    splats = asymmetric_scene.splats(COUNT)
+    splats = select(splats, splats["opacity_logits"] > -5)  # its compressed form leaves out what is not seen
+    given = {
+        "means": splats["means"], "scales": splats["log_scales"], "quats": splats["quats"],
+        "opacities": splats["opacity_logits"], "sh0": splats["sh_coeffs"][:, :1], "shN": splats["sh_coeffs"][:, 1:],
+    }  # fmt: skip
+    # It rounds down where we round to the nearest.
+    rough = {"rotation": 2.0, "opacity": 1 / 255, "color": 0.05}
+    precisions = {"ply": EXACT, "splat": replace(PRECISION["splat"], **rough),
+                  "ply_compressed": replace(PRECISION["compressed-ply"], **rough)}  # fmt: skip
+    for name, precision in precisions.items():
+        path = tmp_path / (f"{name}.ply" if name != "splat" else "a.splat")
+        exporter.export_splats(**given, format=name, save_to=str(path))
+        assert_same(read_splats(path), splats, precision)
 
 
 def test_the_command_line_knows_all_formats() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from recon.errors import ReconError
 from recon.io.files import unreadable
-from recon.io.formats import colmap_folder, compressed_ply, glb, nerfstudio_folder, sog, splat, spz, tables
+from recon.io.formats import colmap_folder, compressed_ply, glb, nerfstudio_folder, sog, splat, spz, tables, usd
 from recon.io.formats.format import Format, rows
 from recon.scene import Splats
 
@@ -21,6 +21,7 @@ FORMATS: dict[str, Format] = {
     "spz4": spz.FORMAT_4,
     "sog": sog.FORMAT,
     "glb": glb.FORMAT,
+    "usd": usd.FORMAT,
     "mesh": tables.MESH,
     "obj": tables.OBJ,
     "ply-mesh": tables.PLY_MESH,
@@ -32,7 +33,7 @@ FORMATS: dict[str, Format] = {
 }
 """By the name on the command line. A new format is a line here and a name in `recon.cli.export`."""
 
-_MORE_SPECIAL_FIRST = ("compressed-ply", "ply", "spz", "glb", "sog", "splat")
+_MORE_SPECIAL_FIRST = ("compressed-ply", "ply", "spz", "glb", "sog", "usd", "splat")
 
 
 def format_of(path: Path) -> str | None:
