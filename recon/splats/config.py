@@ -43,6 +43,8 @@ class SplatsConfig:
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`cpu`, `cuda`, or `auto`: the GPU where there is one that this build can use."""
+    rasterizer: Literal["recon", "gsplat"] = "recon"
+    """What draws in training. `gsplat`: that library's CUDA kernels, for Gaussians; renders and metrics stay ours."""
     primitive: Literal["gaussian", "exponential", "convex", "triangle", "surfel"] = "gaussian"
     """Family of primitives; its step sizes are in the section of the same name."""
     iterations: Annotated[int, Field(ge=1)] = 2000

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recon.render.gsplat_backend import rasterize_gsplat
 from recon.render.rasterize import RasterConfig, Render, rasterize
 from recon.splats.adam import adam_update
 from recon.splats.config import SplatsConfig
@@ -74,6 +75,12 @@ class Loop:
         family, drawn = state.family.rendered(params)
 
         def draw(world_to_camera: Tensor, probe: Tensor | None = None, depth: bool = False) -> Render:
+            if config.rasterizer == "gsplat":
+                return rasterize_gsplat(
+                    drawn, world_to_camera, photo.K, photo.width, photo.height,
+                    sh_degree=sh_degree_at(iteration, self.sh_interval, config.sh_degree),
+                    background=background, depth=depth, screen_probe=probe, config=self.raster,
+                )  # fmt: skip
             return rasterize(
                 drawn, world_to_camera, photo.K, photo.width, photo.height,
                 family=family, sh_degree=sh_degree_at(iteration, self.sh_interval, config.sh_degree),

@@ -16,12 +16,13 @@ from recon.events import Listener, Progress, StageWarning, ignore
 from recon.io.images import Image, load_image
 from recon.render.device import choose_device
 from recon.render.gpu import counted_later
+from recon.render.gsplat_backend import check_gsplat
 from recon.scene.nodes import Node, Splats
 from recon.scene.scene import Scene
 from recon.splats.appearance import evened
 from recon.splats.checkpoint import Journal, fingerprint, load_checkpoint, save_checkpoint
 from recon.splats.config import SplatsConfig
-from recon.splats.density import make_strategy
+from recon.splats.density import GradientConfig, make_strategy
 from recon.splats.families import make_family
 from recon.splats.init import initial_opacity, initial_seeds, starts_dense
 from recon.splats.loop import Loop
@@ -113,6 +114,8 @@ def begin(
     device, reason = choose_device(config.device)
     if reason:
         events(StageWarning(STAGE, reason))
+    if config.rasterizer == "gsplat":
+        _check_gsplat(config, device)
     views = scene.split("train")
     if not views:
         raise ReconError("no training view", found=f"{len(scene.views)} views in all", fix="change views.train")
@@ -147,6 +150,21 @@ def begin(
         strategy.start(state)
 
     return Loop(state, config, strategy, regularizers, levels, background), journal
+
+
+def _check_gsplat(config: SplatsConfig, device: torch.device) -> None:
+    """Raise for what gsplat's rasteriser does not draw or measure."""
+    check_gsplat(device)
+    if config.primitive != "gaussian":
+        raise ReconError(
+            "splats.rasterizer: gsplat draws Gaussians", found=f"splats.primitive = {config.primitive}",
+            fix="set splats.rasterizer: recon",
+        )  # fmt: skip
+    if isinstance(config.density, GradientConfig) and config.density.absolute:
+        raise ReconError(
+            "splats.density.absolute needs blend weights, which gsplat does not give",
+            fix="set splats.rasterizer: recon",
+        )
 
 
 class _Meter:
