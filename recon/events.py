@@ -5,8 +5,9 @@ Lives beside `errors.py` and `config.py` because stages send events and must not
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,18 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class SplatsMoved:
+    """Splats that are being optimised have changed. Comes with each `Progress` of theirs, costs nothing by itself."""
+
+    stage: str
+    iteration: int
+    """Steps done so far."""
+    snapshot: Callable[[], Any]
+    """Copies them: a `recon.scene.Splats` on the CPU, as the stage would publish it now. For listeners, while they
+    handle the event; the time that it takes is the optimisation's."""
+
+
+@dataclass(frozen=True)
 class StageWarning:
     """Something the user should know and that does not stop the run."""
 
@@ -69,7 +82,7 @@ class FileWritten:
     path: str
 
 
-Event = StageStarted | Progress | StageWarning | StageFinished | FileWritten
+Event = StageStarted | Progress | SplatsMoved | StageWarning | StageFinished | FileWritten
 
 
 class Listener(Protocol):

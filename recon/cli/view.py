@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ class View:
         from recon.scene.folder import output_folder
 
         out = output_folder(self.out)
-        from recon.viewer.server import ViewerServer
+        from recon.viewer.server import ViewerServer, wait_for_interrupt
 
         server = ViewerServer(out, host=self.host, port=self.port, token=self.token)
         server.start()
@@ -41,9 +40,7 @@ class View:
 
             webbrowser.open(server.address)
         try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print()
+            wait_for_interrupt()
         finally:
             server.stop()
         return 0

@@ -7,6 +7,23 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
+
+
+class Control(Protocol):
+    """Somebody besides the keyboard who may hold or end a stage, such as a viewer."""
+
+    def should_stop(self, interrupted: Callable[[], bool], /) -> bool:
+        """Asked after every step. May wait while the stage is to pause, but not once `interrupted()` is true."""
+        ...
+
+
+class Uncontrolled:
+    """The keyboard alone decides."""
+
+    def should_stop(self, interrupted: Callable[[], bool], /) -> bool:
+        """Whether Ctrl-C was pressed."""
+        return interrupted()
 
 
 @contextmanager

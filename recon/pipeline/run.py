@@ -16,7 +16,7 @@ from recon.errors import ReconError
 from recon.events import Event, Listener, StageFinished, StageStarted, StageWarning
 from recon.pipeline import environment
 from recon.pipeline.config import RunConfig, differences, to_plain
-from recon.pipeline.interrupt import graceful_stop
+from recon.pipeline.interrupt import Control, Uncontrolled, graceful_stop
 from recon.pipeline.mesh_stage import MeshStage
 from recon.pipeline.outputs import evaluate_scene, write_exports, write_report
 from recon.pipeline.poses_stage import PosesStage
@@ -58,12 +58,14 @@ def run(
     force: bool = False,
     listeners: Sequence[Listener] = (),
     argv: Sequence[str] = (),
+    control: Control | None = None,
 ) -> RunResult:
     """Make what `config` asks for in the folder `config.output`.
 
     until: last stage to make; by default the mesh when the configuration has a section for it, else the splats.
     resume: continue an interrupted optimisation from its checkpoint.
     force: make stages again that are published with the same settings and inputs.   argv: noted in run.json.
+    control: who else may pause or stop the optimisation.
     Ctrl-C during the optimisation publishes the splats so far. Raises ReconError for what the user can mend; what was
     published before stays as it was.
     """
@@ -80,7 +82,9 @@ def run(
             store.prune()
             scene, interrupted = Scene(), False
             for stage in stages_of(config):
-                scene, interrupted = _advance(stage, scene, store, out, notes, resume, force, config)
+                scene, interrupted = _advance(
+                    stage, scene, store, out, notes, resume, force, config, control or Uncontrolled()
+                )  # fmt: skip
                 if interrupted or stage.name == until:
                     break
             record: dict[str, Any] = {
@@ -156,7 +160,7 @@ class _Notes:
 
 def _advance(
     stage: Stage, scene: Scene, store: SceneStore, out: Path, notes: _Notes, resume: bool, force: bool,
-    config: RunConfig,
+    config: RunConfig, control: Control,
 ) -> tuple[Scene, bool]:  # fmt: skip
     """The scene after `stage`, made or taken from what is published, and whether the user stopped it."""
     notes(StageStarted(stage.name))
@@ -172,8 +176,9 @@ def _advance(
         return published, False
     checkpoints = out / "checkpoints" / f"{stage.name}-{key[:16]}"
     with store.begin(stage.name, key) as writer:
-        with graceful_stop() if stage.name == "splats" else _immediate_stop() as should_stop:
-            made = stage.make(scene, StageContext(writer.path, notes, should_stop, checkpoints, resume))
+        with graceful_stop() if stage.name == "splats" else _immediate_stop() as interrupted:
+            context = StageContext(writer.path, notes, lambda: control.should_stop(interrupted), checkpoints, resume)
+            made = stage.make(scene, context)
         info: dict[str, Any] = {
             **made.info,
             "summary": made.summary,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import ReconError
-from recon.events import Listener, Progress, StageWarning, ignore
+from recon.events import Listener, Progress, SplatsMoved, StageWarning, ignore
 from recon.io.images import Image, load_image
 from recon.render.device import choose_device
 from recon.render.gpu import counted_later
@@ -85,6 +85,7 @@ def optimize(
             meter.record(state, *loop.iterate(due))
             if due:
                 counts.settle()
+                events(SplatsMoved(STAGE, state.iteration, lambda: finished_splats(state)))
             interrupted = should_stop() and state.iteration < config.iterations
             scheduled = config.checkpoint_every > 0 and state.iteration % config.checkpoint_every == 0
             if checkpoint_dir is not None and (interrupted or (scheduled and state.iteration < config.iterations)):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import secrets
+import sys
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from aiohttp import web
 
 from recon.errors import ReconError
 from recon.viewer.access import HEADERS, SERVED_FILES, Access, is_immutable, is_loopback, served_path
+from recon.viewer.live import LiveRun
+from recon.viewer.messages import Session
 from recon.viewer.page import page_files
 
 LOG = logging.getLogger("recon.viewer")
@@ -22,7 +27,13 @@ MAX_BODY_BYTES = 1 << 20
 """Of a request; what the page sends is much smaller."""
 _COOKIE = "recon-token"
 _COMPRESSED = {".html", ".js", ".css", ".gltf", ".json"}
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".gltf": "model/gltf+json"}
+_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".gltf": "model/gltf+json",
+    ".json": "application/json",
+}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -31,13 +42,20 @@ class ViewerServer:
     """Serves `folder` from a thread of its own between `start` and `stop`."""
 
     def __init__(
-        self, folder: Path, *, host: str = "127.0.0.1", port: int = DEFAULT_PORT, token: str | None = None
+        self,
+        folder: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = DEFAULT_PORT,
+        token: str | None = None,
+        live: LiveRun | None = None,
     ) -> None:
         """port: 0 for any free one.   token: one is made up when `host` is more than this machine and none is given.
+        live: a run on its way in `folder`, which need not exist yet.
 
         Raises ReconError when the page has not been built.
         """
-        self.folder, self.host, self.port = folder, host, port
+        self.folder, self.host, self.port, self.live = folder, host, port, live
         self.token = token or (None if is_loopback(host) else secrets.token_urlsafe(24))
         self.page = page_files()
         self.access = Access(self.token, is_loopback(host))
@@ -69,6 +87,8 @@ class ViewerServer:
             ready.set()
             loop.run_forever()
             assert self._runner is not None
+            if self.live is not None:
+                loop.run_until_complete(self.live.close())
             loop.run_until_complete(self._runner.cleanup())
             loop.close()
 
@@ -93,11 +113,16 @@ class ViewerServer:
         """Routes and checks."""
         app = web.Application(middlewares=[self._check], client_max_size=MAX_BODY_BYTES)
         app.router.add_get("/", self._index)
+        app.router.add_get("/api/session", self._session)
+        if self.live is not None:
+            app.router.add_get("/api/live", self.live.connect)
         app.router.add_get("/scene/{path:.*}", self._scene_file)
         app.router.add_get("/{name}", self._page_file)
         return app
 
     async def _listen(self) -> None:
+        if self.live is not None:
+            self.live.attach(asyncio.get_running_loop())
         self._runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port)
@@ -137,6 +162,11 @@ class ViewerServer:
             raise away
         return self._page_answer("index.html", "no-cache")
 
+    async def _session(self, request: web.Request) -> web.StreamResponse:
+        files = [name for name in SERVED_FILES if served_path(self.folder, name) is not None]
+        session = Session(self.folder.resolve().name, files, self.live is not None, False)
+        return web.json_response(asdict(session), headers={"Cache-Control": "no-store"})
+
     async def _page_file(self, request: web.Request) -> web.StreamResponse:
         # Their names hold a hash of what is in them.
         return self._page_answer(request.match_info["name"], "public, max-age=31536000, immutable")
@@ -158,12 +188,30 @@ class ViewerServer:
         if file is None:
             return refuse(request, 404, f"{path!r} is no file of the scene")
         cache = "private, max-age=31536000, immutable" if is_immutable(path) else "no-cache"
-        answer = web.FileResponse(file, headers={"Cache-Control": cache})
-        if file.suffix in _TYPES:
-            answer.content_type = _TYPES[file.suffix]
         if file.suffix in _COMPRESSED and "Range" not in request.headers:
-            answer.enable_compression()
-        return answer
+            return await _text(request, file, cache)
+        return web.FileResponse(file, headers={"Cache-Control": cache})
+
+
+async def _text(request: web.Request, file: Path, cache: str) -> web.Response:
+    """A file that is worth compressing. aiohttp's FileResponse would put a compressed body even behind a 304."""
+    body = await asyncio.to_thread(file.read_bytes)
+    tag = hashlib.sha256(body).hexdigest()[:32]
+    headers = {"Cache-Control": cache, "ETag": f'"{tag}"'}
+    if any(known.value == tag for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    kind = _TYPES.get(file.suffix, "application/octet-stream")
+    answer = web.Response(body=body, content_type=kind, headers=headers)
+    answer.enable_compression()
+    return answer
+
+
+def wait_for_interrupt() -> None:
+    """Returns when Ctrl-C is pressed."""
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
 
 
 def refuse(request: web.Request, status: int, reason: str) -> web.Response:

@@ -110,6 +110,14 @@ def test_ranges_compression_and_caching(server: ViewerServer) -> None:
 def test_a_file_that_changes_is_fetched_again_and_one_that_does_not_is_not(server: ViewerServer) -> None:
     _, _, headers = ask(server, "/scene/scene.gltf")
     assert ask(server, "/scene/scene.gltf", If_None_Match=headers["ETag"])[0] == 304
+    # On one connection, compressed, as browsers ask: nothing may follow a 304.
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    for _ in range(3):
+        asked = {"Accept-Encoding": "gzip", "If-None-Match": headers["ETag"]}
+        connection.request("GET", "/scene/scene.gltf", headers=asked)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (304, b"")
+    connection.close()
     (server.folder / "scene.gltf").write_text("{}")
     assert ask(server, "/scene/scene.gltf", If_None_Match=headers["ETag"])[:2] == (200, b"{}")
 

@@ -2,13 +2,18 @@ import { Color } from "three";
 import type { NavigationMode } from "./camera/navigation";
 import { ViewerError } from "./errors";
 import type { Files } from "./net/files";
+import { Live } from "./net/live";
+import type { Session } from "./net/messages";
+import { readSession } from "./net/session";
 import { Buffers } from "./scene/arrays";
 import { type NodeData, parseDocument, type SceneData } from "./scene/document";
+import { parseSafetensors } from "./scene/safetensors";
 import { Compare, type CompareMode } from "./ui/compare";
-import { download, h, section, select, slider } from "./ui/dom";
+import { download, h, onClick, section, select, slider } from "./ui/dom";
 import { makeHelp } from "./ui/help";
 import { formatLink, type Link, parseLink } from "./ui/link";
 import { complain } from "./ui/message";
+import { LivePanel } from "./ui/live_panel";
 import { SceneTree } from "./ui/scene_tree";
 import type { SplatLook } from "./splats/backend";
 import { Viewer } from "./view/viewer";
@@ -22,6 +27,11 @@ const MODES: Record<SplatLook["mode"], string> = {
 };
 
 const MOVES: Record<NavigationMode, string> = { orbit: "Orbit", fly: "Fly", walk: "Walk" };
+
+/** Layer of the splats of a run that goes on. */
+const LIVE_ID = "splats in training";
+/** Of a page that holds its files itself. */
+const EMBEDDED: Session = { name: "recon", files: ["scene.gltf"], live: false, writable: false };
 
 /** The page: a viewer, and a panel beside it. */
 export class App {
@@ -37,6 +47,11 @@ export class App {
     private metrics: Record<string, { psnr?: number; ssim?: number }> = {};
     private fields!: { mode: { set: (mode: SplatLook["mode"]) => void }; sh: { set: (degree: number) => void } };
     private linkTimer = 0;
+    private session: Session = EMBEDDED;
+    private live: Live | null = null;
+    private livePanel: LivePanel | null = null;
+    /** One after another, as stages are published. */
+    private rereading: Promise<void> = Promise.resolve();
 
     constructor(readonly files: Files) {
         const view = h("div", { className: "view" });
@@ -52,17 +67,29 @@ export class App {
         this.viewer = new Viewer(view);
         this.togglePanel(window.innerWidth > 700);
         document.addEventListener("keydown", (event) => this.key(event));
+        onClick(this.viewer.canvas, (x, y) => this.pick(x, y));
     }
 
-    /** Read the scene and show it. */
+    /** Read the scene and show it, or wait for a run to publish one. */
     async open(): Promise<void> {
+        addEventListener("hashchange", () => void this.follow(parseLink(location.hash)).catch(complain));
+        this.session = this.files.embedded ? EMBEDDED : await readSession();
+        if (this.session.live) this.watch();
+        if (this.session.live && !this.session.files.includes("scene.gltf")) this.say("Waiting for the first stage …");
+        else await this.read();
+    }
+
+    /** Show what is published now. Where one stands and what one chose stays as far as it can. */
+    private async read(): Promise<void> {
         this.say("Reading the scene …");
+        const again = this.data === undefined ? null : this.link();
         this.data = parseDocument(new TextDecoder().decode(await this.files.read("scene.gltf")));
         this.buffers = new Buffers(this.files);
         this.metrics = await this.readMetrics();
         const { viewer, data } = this;
+        for (const id of [...viewer.layers.keys()]) viewer.remove(id);
         viewer.begin(data, this.files);
-        const link = parseLink(location.hash);
+        const link = again === null ? parseLink(location.hash) : { ...again, nodes: undefined };
         this.build();
         viewer.onDraw = () => this.drawn();
         viewer.onSnap = (view) => {
@@ -74,7 +101,6 @@ export class App {
         // What was made last is shown; what it was made from can be ticked.
         const last = data.nodes.at(-1);
         await this.follow({ ...link, nodes: link.nodes ?? (last === undefined ? [] : [last.id]) });
-        addEventListener("hashchange", () => void this.follow(parseLink(location.hash)).catch(complain));
         this.say("");
         document.documentElement.dataset.state = "ready";
     }
@@ -115,6 +141,13 @@ export class App {
         this.viewer.snap(views[(here + by + views.length) % views.length]!);
     }
 
+    /** A click, CSS px on the canvas: on a camera's picture it leads there. */
+    private pick(x: number, y: number): void {
+        const name = this.viewer.frustums?.pick(this.viewer.ray(x, y));
+        const view = this.data?.views.find((one) => one.name === name);
+        if (view !== undefined) this.viewer.snap(view);
+    }
+
     /** Save what is seen as a PNG, in the photo's size where the camera stands at one. */
     async savePicture(): Promise<void> {
         const { snapped } = this.viewer.state;
@@ -128,6 +161,46 @@ export class App {
         download(await this.viewer.capture(size.width, size.height), name);
     }
 
+    /** Follow a run. */
+    private watch(): void {
+        this.livePanel = new LivePanel((message) => this.live?.send(message));
+        this.panel.replaceChildren(h("h1", {}, this.session.name), section("Run", true, this.livePanel.element));
+        this.live = new Live({
+            onConnection: (connected) => this.livePanel?.setConnected(connected),
+            onMessage: (message) => {
+                this.livePanel?.hear(message);
+                if (message.type === "warned") console.warn(`${message.stage}: ${message.message}`);
+                if (message.type === "stage_finished") this.rereading = this.rereading.then(() => this.reread());
+            },
+            onFrame: (frame) => this.showFrame(frame),
+        });
+    }
+
+    private async reread(): Promise<void> {
+        try {
+            this.session = await readSession();
+            if (this.session.files.includes("scene.gltf")) await this.read();
+        } catch (error) {
+            complain(error);
+        }
+    }
+
+    /** Splats of the run, in place of the published ones until those come. */
+    private async showFrame(frame: ArrayBuffer): Promise<number> {
+        const { arrays, metadata } = parseSafetensors(frame);
+        const shown = Number(metadata.frame);
+        try {
+            if (this.data === undefined) return shown;
+            const first = !this.viewer.layers.has(LIVE_ID);
+            await this.viewer.loadLive(LIVE_ID, metadata.family ?? "gaussian", arrays);
+            if (first) await this.tree.show([]);
+            document.documentElement.dataset.frame = metadata.frame;
+        } catch (error) {
+            complain(error);
+        }
+        return shown;
+    }
+
     private build(): void {
         const { viewer, data, panel } = this;
         this.tree = new SceneTree(
@@ -137,6 +210,7 @@ export class App {
             (node) => this.load(node),
             () => this.changed(),
         );
+        this.compare?.dispose();
         this.compare = new Compare(
             viewer,
             this.files,
@@ -146,7 +220,8 @@ export class App {
         );
         this.area.append(this.compare.bar);
         panel.replaceChildren(
-            h("h1", {}, "recon"),
+            h("h1", {}, this.session.name),
+            ...(this.livePanel === null ? [] : [section("Run", true, this.livePanel.element)]),
             section("Scene", true, this.tree.element),
             section("Look", true, ...this.lookFields()),
             section("Photos", true, this.photos()),
@@ -232,8 +307,8 @@ export class App {
 
     private async readMetrics(): Promise<Record<string, { psnr?: number; ssim?: number }>> {
         // A scene without metrics is a scene still.
-        const text = await this.files.read("metrics.json").catch(() => null);
-        if (text === null) return {};
+        if (!this.session.files.includes("metrics.json")) return {};
+        const text = await this.files.read("metrics.json");
         const json = JSON.parse(new TextDecoder().decode(text));
         return { ...json.train?.views, ...json.test?.views };
     }

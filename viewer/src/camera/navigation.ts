@@ -85,8 +85,10 @@ export class Navigation {
         event.preventDefault();
         if (this.held.size === 0) {
             this.onStart();
-            this.last = performance.now();
-            this.frame = requestAnimationFrame(this.step);
+            // A short press moves, too, however long pictures take.
+            this.held.add(event.code);
+            this.last = performance.now() - 16;
+            this.step(performance.now());
         }
         this.held.add(event.code);
     };

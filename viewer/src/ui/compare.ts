@@ -26,6 +26,7 @@ export class Compare {
     private view: ViewData | null = null;
     private share = 0.5;
     private timer = 0;
+    private readonly resizes = new ResizeObserver(() => this.layout());
 
     /** metrics: a line about a view, such as its PSNR. */
     constructor(
@@ -69,7 +70,7 @@ export class Compare {
         };
         viewer.container.append(this.photo, this.handle);
         this.photo.onerror = () => this.setMode("render");
-        new ResizeObserver(() => this.layout()).observe(viewer.container);
+        this.resizes.observe(viewer.container);
         this.setMode("render");
     }
 
@@ -100,6 +101,12 @@ export class Compare {
             this.timer = window.setInterval(() => (this.photo.hidden = !this.photo.hidden), FLICKER_MS);
         this.layout();
         this.onMode();
+    }
+
+    dispose(): void {
+        clearInterval(this.timer);
+        this.resizes.disconnect();
+        for (const element of [this.photo, this.handle, this.bar]) element.remove();
     }
 
     setShare(share: number): void {

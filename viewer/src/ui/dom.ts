@@ -14,6 +14,18 @@ export function h<K extends keyof HTMLElementTagNameMap>(
     return element;
 }
 
+/** Calls back for presses that are no drags, with their place on the element, CSS px. */
+export function onClick(element: HTMLElement, callback: (x: number, y: number) => void): void {
+    const farthest = 4;
+    let start = { x: 0, y: 0 };
+    element.addEventListener("pointerdown", (event) => (start = { x: event.clientX, y: event.clientY }));
+    element.addEventListener("pointerup", (event) => {
+        if (event.button !== 0 || Math.hypot(event.clientX - start.x, event.clientY - start.y) > farthest) return;
+        const box = element.getBoundingClientRect();
+        callback(event.clientX - box.left, event.clientY - box.top);
+    });
+}
+
 /** A section of the panel that opens and closes. */
 export function section(title: string, open: boolean, ...children: Child[]): HTMLDetailsElement {
     return h("details", { open, className: "section" }, h("summary", {}, title), ...children);
@@ -33,6 +45,7 @@ export function slider(
         max: String(options.max),
         step: String(options.step),
     });
+    input.setAttribute("aria-label", label);
     input.value = String(options.value);
     input.oninput = () => {
         output.textContent = show(Number(input.value));
@@ -54,6 +67,7 @@ export function select<T extends string>(
 ): { element: HTMLLabelElement; set: (value: T) => void } {
     const input = h("select");
     for (const [key, text] of Object.entries<string>(values)) input.append(h("option", { value: key }, text));
+    input.setAttribute("aria-label", label);
     input.value = value;
     input.onchange = () => onChange(input.value as T);
     const set = (chosen: T): void => {

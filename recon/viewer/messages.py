@@ -1,0 +1,95 @@
+"""What server and page say to each other. viewer/src/net/messages.ts is generated from this file.
+
+Every message is a JSON object with a literal `type`. Splats of a running optimisation come as binary frames: a
+safetensors file with a scene.gltf's attribute names, metadata `frame`, `family` and `iteration`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Session:
+    """Answer to GET api/session."""
+
+    name: str
+    """Of the scene folder."""
+    files: list[str]
+    """Which of the optional files exist, such as metrics.json."""
+    live: bool
+    """A run is on its way and api/live tells about it."""
+    writable: bool
+    """What the page saves is kept in the scene folder."""
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage begins its work."""
+
+    stage: str
+    type: Literal["stage_started"] = "stage_started"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage is; null for what it does not measure."""
+
+    stage: str
+    iteration: int
+    total: int
+    it_per_s: float | None
+    eta_s: float | None
+    num_primitives: int | None
+    loss: float | None
+    psnr: float | None
+    type: Literal["progress"] = "progress"
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something the user should know and that does not stop the run."""
+
+    stage: str
+    message: str
+    type: Literal["warned"] = "warned"
+
+
+@dataclass(frozen=True)
+class StageFinished:
+    """A stage is published: scene.gltf is another one now."""
+
+    stage: str
+    seconds: float
+    interrupted: bool
+    summary: str
+    type: Literal["stage_finished"] = "stage_finished"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Whether the run goes on."""
+
+    state: Literal["running", "paused", "stopping", "ended"]
+    type: Literal["run_state"] = "run_state"
+
+
+@dataclass(frozen=True)
+class Control:
+    """From the page: hold the run, let it go on, or publish what there is and end it."""
+
+    action: Literal["pause", "resume", "stop"]
+    type: Literal["control"] = "control"
+
+
+@dataclass(frozen=True)
+class Ack:
+    """From the page: the last frame is on the screen, the next one may come."""
+
+    frame: int
+    type: Literal["ack"] = "ack"
+
+
+ToPage = StageStarted | Progress | Warned | StageFinished | RunState
+ToServer = Control | Ack
