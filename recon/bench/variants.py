@@ -15,6 +15,9 @@ PIECES: dict[str, str] = {
 
 EXTRAS: dict[str, str] = {
     "binocular": "splats.binocular.weight=0.1",
+    "frozen harmonics": "splats.sh_freeze=0.5",
+    "gains": "splats.appearance=gains",
+    "full size from the start": "splats.resolution.start_divisor=1",
     "midpoints": "splats.init.midpoint_rounds=1",
     "absolute gradients": "splats.density.absolute=true splats.density.grow_gradient=8e-4",
     "mcmc": "splats.density={strategy: mcmc, cap: 40000}",

@@ -14,6 +14,8 @@ from recon.scene.nodes import Points, View
 
 _DARKEST, _BRIGHTEST = 0.03, 0.97  # beyond these a photo does not tell by how much
 _SLANT = 0.2  # least cosine between a point's normal and the way to the camera
+_CELLS = 64  # along the longer side of a photo, in which points hide each other
+_BEHIND = 1.05  # times the depth of the nearest point of its cell: what is further is hidden
 _FEWEST = 30  # points that two photos must share to be compared
 
 
@@ -57,7 +59,8 @@ def _logs(view: View, image: Image, points: Points) -> Tensor:
     """Logarithms of the photo's colours [N, 3] where the points are, NaN where it cannot see them or is off scale."""
     import cv2
 
-    pixels, _, seen = view.project(points.positions)
+    pixels, depths, seen = view.project(points.positions)
+    seen &= _in_front(pixels, depths, seen, max(view.camera.width, view.camera.height) / _CELLS)
     if points.normals is not None:
         way = torch.nn.functional.normalize(view.center - points.positions.double(), dim=-1)
         seen &= (way * points.normals.double()).sum(-1) > _SLANT
@@ -67,3 +70,12 @@ def _logs(view: View, image: Image, points: Points) -> Tensor:
     if image.alpha is not None:
         seen &= torch.from_numpy(np.ascontiguousarray(image.alpha))[y, x] > 0.99
     return torch.where(seen[:, None], smooth.clamp_min(_DARKEST).log(), torch.nan)
+
+
+def _in_front(pixels: Tensor, depths: Tensor, seen: Tensor, cell: float) -> Tensor:
+    """Which points [N] no other point hides: about the nearest of their cell of `cell` x `cell` px."""
+    column, row = (torch.where(seen[:, None], pixels, torch.zeros_like(pixels)) / cell).long().unbind(-1)
+    place = row * (int(column.max()) + 1) + column
+    far = torch.where(seen, depths, torch.inf)
+    nearest = torch.full((int(place.max()) + 1,), torch.inf, dtype=depths.dtype).scatter_reduce(0, place, far, "amin")
+    return depths <= _BEHIND * nearest[place]
