@@ -31,8 +31,8 @@ from recon.events import Event, StageWarning
 from recon.io.nerfstudio_run import SAFE_GLOBALS
 from recon.pipeline.config import RunConfig, build_config
 from recon.pipeline.document import Document
-from recon.plugins.nerfstudio_data import as_view, training_scene, with_start
-from recon.render.image_loss import ssim
+from recon.plugins.nerfstudio_data import as_view, photo, training_scene, with_start
+from recon.render.image_loss import l1_ssim
 from recon.render.rasterize import RasterConfig, rasterize
 from recon.splats.loop import Attempt, Loop
 from recon.splats.optimize import begin
@@ -204,13 +204,11 @@ class ReconModel(SplatfactoModel):
     def get_metrics_dict(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Any]:
         """For the log."""
         if self.attempt is not None and self.training:
-            photo = self.attempt.photo
-            error = psnr(outputs["rgb"].detach().clamp(0, 1), photo.target(self.attempt.background), photo.weight)
-            return {"psnr": torch.tensor(error), "gaussian_count": self.num_points}
-        return {
-            "psnr": torch.tensor(psnr(outputs["rgb"], self._truth(outputs, batch))),
-            "gaussian_count": self.num_points,
-        }
+            seen = self.attempt.photo
+            error = psnr(outputs["rgb"].detach().clamp(0, 1), seen.target(self.attempt.background), seen.weight)
+        else:
+            error = psnr(outputs["rgb"], *self._truth(outputs, batch))
+        return {"psnr": torch.tensor(error), "gaussian_count": self.num_points}
 
     def get_loss_dict(
         self, outputs: dict[str, Tensor], batch: dict[str, Any], metrics_dict: dict[str, Any] | None = None
@@ -218,21 +216,26 @@ class ReconModel(SplatfactoModel):
         """The loss of the iteration, regularisers included; outside of training the mean absolute difference."""
         if self.training and self.attempt is not None:
             return {"main_loss": self.attempt.loss}
-        return {"main_loss": (outputs["rgb"] - self._truth(outputs, batch)).abs().mean()}
+        return {"main_loss": (outputs["rgb"] - self._truth(outputs, batch)[0]).abs().mean()}
 
     def get_image_metrics_and_images(
         self, outputs: dict[str, Tensor], batch: dict[str, Any]
     ) -> tuple[dict[str, float], dict[str, Tensor]]:
         """PSNR and SSIM as `recon eval` measures them; no network is downloaded for LPIPS."""
-        truth, shown = self._truth(outputs, batch), outputs["rgb"]
-        metrics = {"psnr": float(psnr(shown, truth)), "ssim": float(ssim(shown, truth))}
-        return metrics, {"img": torch.cat([truth, shown], dim=1)}
+        shown = outputs["rgb"]
+        truth, weight = self._truth(outputs, batch)
+        similarity = 1 - float(l1_ssim(shown, truth, weight, 1.0))
+        return {"psnr": psnr(shown, truth, weight), "ssim": similarity}, {"img": torch.cat([truth, shown], dim=1)}
 
-    def _truth(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> Tensor:
-        image = batch["image"].to(self.device)
-        pixels = image.float() / 255 if image.dtype == torch.uint8 else image.float()
-        result: Tensor = self.composite_with_background(pixels, outputs["background"])
-        return result
+    def _truth(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+        """The photo, and how much each pixel counts by alpha and mask. Where one does not count it shows the render, so
+        that windows of SSIM that reach there see no edge."""
+        image = photo(batch)
+        rgb = torch.from_numpy(image.rgb).to(self.device)
+        if image.alpha is None:
+            return rgb, None
+        weight = torch.from_numpy(image.alpha).to(self.device)
+        return torch.lerp(outputs["rgb"], rgb, weight[..., None]), weight
 
 
 def _say(event: Event) -> None:
