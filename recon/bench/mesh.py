@@ -141,7 +141,7 @@ def _accuracy(name: str, shape: Shape, options: Options) -> list[list[object]]:
         state = start_from_mesh(*shape, LOW, SIDE / resolution, resolution)
         targets = orbit(shape, 24, 320)
         before, start = _distance(state, shape), time.process_time()
-        refine(state, targets, RefineConfig(iterations=100))
+        refine(state, targets, RefineConfig(iterations=100, depth=10.0))
         rows.append([name, "depth and mask", resolution, before, _distance(state, shape), time.process_time() - start])
         _picture(options.images, f"{name}-views-{resolution}", state)
     return rows
@@ -151,7 +151,7 @@ def _large(report: Report, name: str, shape: Shape, resolution: int, memory: str
     state = start_from_mesh(*shape, LOW, SIDE / resolution, resolution)
     targets = orbit(shape, 6, 1024)
     start = time.perf_counter()
-    refine(state, targets, RefineConfig(iterations=4), memory=memory)
+    refine(state, targets, RefineConfig(iterations=4, depth=10.0), memory=memory)
     seconds = (time.perf_counter() - start) / 4
     faces = len(state.surface().faces)
     columns = ("resolution", "voxels", "triangles", "seconds a step", "peak memory of the process, GB")

@@ -187,7 +187,7 @@ class _Look:
 def _look(view: SurfaceView, corners: Tensor, unit: Tensor, limit: float) -> _Look:
     q = homogeneous_pixels(corners, view.world_to_camera, view.K)
     z = q[:, 2]
-    inside, pixel = _pixels(view, q)
+    inside, pixel = view.pixels(q)
     depth, confidence = view.depth.reshape(-1)[pixel], view.confidence.reshape(-1)[pixel]
     normal = view.normal.reshape(-1, 3)[pixel]
     rays = torch.nn.functional.normalize(view.center - corners, dim=1)
@@ -203,13 +203,6 @@ def _look(view: SurfaceView, corners: Tensor, unit: Tensor, limit: float) -> _Lo
     return _Look(distance.clamp(-limit, limit), weight, normal, inside & (depth > 0) & (distance <= -limit))
 
 
-def _pixels(view: SurfaceView, q: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether homogeneous pixels [K, 3] lie in the image, [K] bool, and their flat index, 0 for the others."""
-    x, y = (q[:, :2] / q[:, 2:].clamp(min=1e-9)).floor().unbind(1)
-    inside = (q[:, 2] > 1e-6) & (x >= 0) & (y >= 0) & (x < view.width) & (y < view.height)
-    return inside, torch.where(inside, y * view.width + x, 0).long()
-
-
 def _outside_silhouette(view: SurfaceView, corners: Tensor, unit: Tensor, limit: float) -> Tensor:
     """[K] distance from the cone of the view's silhouette, positive outside of it; -limit outside of the image."""
     import cv2
@@ -220,7 +213,7 @@ def _outside_silhouette(view: SurfaceView, corners: Tensor, unit: Tensor, limit:
     # The transform measures between pixel centres: the edge lies half a pixel before the first pixel.
     signed = torch.from_numpy(away - 0.5 * np.sign(away))
     q = homogeneous_pixels(corners, view.world_to_camera, view.K)
-    inside, pixel = _pixels(view, q)
+    inside, pixel = view.pixels(q)
     focal = view.K.diagonal()[:2].prod().sqrt()
     return torch.where(inside, signed.reshape(-1)[pixel] * q[:, 2] / focal * unit, -limit).clamp(-limit, limit)
 
@@ -235,7 +228,7 @@ def corner_colors(views: Sequence[SurfaceView], space: Space, lattice_points: Te
     total, weights = torch.full_like(points, 0.5e-6), torch.full((len(points), 1), 1e-6)
     for view in views:
         q = homogeneous_pixels(points, view.world_to_camera, view.K)
-        inside, pixel = _pixels(view, q)
+        inside, pixel = view.pixels(q)
         depth = view.depth.reshape(-1)[pixel]
         seen = inside & (depth > 0) & ((depth - q[:, 2]).abs() < allowed)
         cosine = (view.normal.reshape(-1, 3)[pixel] * torch.nn.functional.normalize(view.center - points, dim=1)).sum(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,11 +12,16 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.geometry.camera import pixel_grid, unproject
 from recon.io.images import load_image
+from recon.render.mesh import homogeneous_pixels
 from recon.render.rasterize import RasterConfig, rasterize
 from recon.scene.nodes import Splats, View
 
 _OPAQUE = 0.5
 """Pixels of splats that are less opaque have no depth."""
+_FIRMER = 2.5
+"""Added to the logits of opacities; spot's depths within 1 % grow from 74 % to 86 %, more adds dirt before scenes."""
+_AGREES = 0.01
+"""Depths agree when they differ by at most this share."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,12 @@ class SurfaceView:
         """Camera centre, [3], world."""
         return -self.world_to_camera[:3, :3].T @ self.world_to_camera[:3, 3]
 
+    def pixels(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether homogeneous pixels [N, 3] lie in the image, [N] bool, and their flat index, 0 for the others."""
+        x, y = (q[:, :2] / q[:, 2:].clamp(min=1e-9)).floor().unbind(1)
+        inside = (q[:, 2] > 1e-6) & (x >= 0) & (y >= 0) & (x < self.width) & (y < self.height)
+        return inside, torch.where(inside, y * self.width + x, 0).long()
+
     def points(self) -> Tensor:
         """[H, W, 3] world points that the pixels' centres show; the camera's centre where there is no depth."""
         local = unproject(pixel_grid(self.width, self.height), self.depth, self.K)
@@ -63,7 +74,10 @@ class SurfaceView:
 
 
 def surface_views(splats: Splats, views: Sequence[View], *, coverage: bool, antialias: bool) -> list[SurfaceView]:
-    """Render `splats` at the cameras of `views` and read their photos.
+    """Render `splats`, made firmer, at the cameras of `views` and read their photos.
+
+    Splats trained on few photos are soft: half of the light has passed their outer layers, and median depths lie behind
+    the surface (on spot, 9 photos, half of them by more than 0.5 % of its size). Raising all opacities moves them out.
 
     coverage: the alpha of photos says how much of a pixel the object covers; otherwise how much the pixel counts.
     Raises ReconError for no splats, no views, a view without a photo, and when no view sees anything.
@@ -79,7 +93,35 @@ def surface_views(splats: Splats, views: Sequence[View], *, coverage: bool, anti
             found=f"no opaque pixel in any of {len(found)} views",
             fix="train the splats for longer, or check masks and cameras",
         )
-    return found
+    return agreeing(found)
+
+
+@torch.no_grad()
+def agreeing(views: Sequence[SurfaceView]) -> list[SurfaceView]:
+    """The views with less confidence where others contradict their depths.
+
+    A view contradicts a point that lies before what it shows there, as floating dirt does, or outside of its cut-out
+    object: it looks through the point.
+    It agrees with one at its own depth. Points that it does not see, being behind, are no business of its.
+    """
+    out = []
+    for view in views:
+        points, pro, contra = view.points(), torch.zeros_like(view.depth), torch.zeros_like(view.depth)
+        for other in views:
+            if other is view:
+                continue
+            q = homogeneous_pixels(points.reshape(-1, 3), other.world_to_camera, other.K)
+            inside, pixel = other.pixels(q)
+            depth = other.depth.reshape(-1)[pixel]
+            ratio = q[:, 2] / depth.clamp(min=1e-9)
+            weight = inside & (depth > 0)
+            pro += (weight & ((ratio - 1).abs() < _AGREES)).reshape(pro.shape)
+            through = weight & (ratio < 1 - 2 * _AGREES)
+            if other.mask is not None:
+                through |= inside & (other.mask.reshape(-1)[pixel] < 0.1)
+            contra += through.reshape(pro.shape)
+        out.append(replace(view, confidence=view.confidence * (0.5 + pro) / (0.5 + pro + contra)))
+    return out
 
 
 @torch.no_grad()
@@ -87,8 +129,9 @@ def _seen(splats: Splats, view: View, coverage: bool, antialias: bool) -> Surfac
     camera = view.camera
     image = load_image(view)
     alpha = None if image.alpha is None else torch.from_numpy(image.alpha.astype(np.float32))
+    params = {**splats.params, "opacity_logits": splats["opacity_logits"] + _FIRMER}
     render = rasterize(
-        splats.params, view.world_to_camera.float(), camera.K.float(), camera.width, camera.height,
+        params, view.world_to_camera.float(), camera.K.float(), camera.width, camera.height,
         family=splats.family, normal=True, median_depth=True, config=RasterConfig(antialias=antialias),
     )  # fmt: skip
     assert render.median_depth is not None and render.normal is not None

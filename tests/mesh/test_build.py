@@ -15,7 +15,7 @@ from recon.mesh.clean import compact, face_areas, large_parts
 from recon.mesh.field import FieldConfig, bounds, start_field
 from recon.mesh.refine import RefineConfig
 from recon.mesh.space import Space
-from recon.mesh.views import surface_views
+from recon.mesh.views import agreeing, surface_views
 from recon.render.distance import mean_distance
 from recon.scene.nodes import Splats
 
@@ -100,3 +100,39 @@ def test_mistakes_are_named() -> None:
         build_mesh(photograph(*ball(), count=4), replace(SMALL, memory="1MB"))
     with pytest.raises(ReconError, match=r"mesh\.start"):
         FieldConfig(truncation=0.5)
+
+
+def test_floating_dirt_loses_trust() -> None:
+    """A patch before the ball in one view, which the other views look through."""
+    views = photograph(*ball(), count=8)
+    first = views[0]
+    dirty = first.depth.clone()
+    patch = (slice(40, 56), slice(40, 56))
+    dirty[patch] *= 0.8
+    found = agreeing([replace(first, depth=dirty), *views[1:]])
+    assert float(found[0].confidence[patch].mean()) < 0.4
+    clean = torch.ones_like(dirty, dtype=torch.bool)
+    clean[patch] = False
+    # Pixels at the silhouette lie outside of another's now and then.
+    assert float(found[0].confidence[clean & (dirty > 0)].mean()) > 0.8
+
+
+def test_depths_that_are_not_finite_do_not_reach_the_field() -> None:
+    """A Gaussian with a NaN is not rendered; a view whose depths are all broken leaves the others their surface."""
+    views = photograph(*ball(), count=6)
+    blind = replace(views[0], depth=views[0].depth * 0, confidence=views[0].confidence * 0)
+    mesh = build_mesh([blind, *views[1:]], replace(SMALL, levels=1)).mesh
+    assert bool(mesh.vertices.isfinite().all()) and len(mesh.faces) > 100
+
+
+def test_one_view_gives_its_side() -> None:
+    mesh = build_mesh(photograph(*ball(), count=1, masks=False, heights=(0, 0.2)), replace(SMALL, levels=1)).mesh
+    found = topology(mesh.faces)
+    assert found.boundary_edges > 0 and len(mesh.faces) > 100
+
+
+def test_the_resolution_follows_the_photos() -> None:
+    views = photograph(*ball(), count=6)
+    built = build_mesh(views, replace(SMALL, resolution=None, levels=1, refine=RefineConfig(iterations=0)))
+    # Pixels of 3 / (1.3 * 96) at the middle; the surface is up to 0.6 nearer.
+    assert built.voxel_size == pytest.approx(2 * 2.5 / (1.3 * 96), rel=0.05)
