@@ -25,10 +25,11 @@ class Export:
 
     out: Annotated[Path, tyro.conf.Positional]
     """Output folder of a run."""
-    format: Name = "ply"
+    format: Name | Literal["html"] = "ply"
     """Splats: `ply` (read by everything), `compressed-ply`, `splat`, `spz` (version 3), `spz4`, `sog`; `glb` and `usd`
     with meshes and cameras; `gaussians`: surfels and exponentials as Gaussians. The mesh, or of a scene without one its
-    opaque triangles: `mesh` (GLB), `obj`, `ply-mesh`, `stl`. `points`: where the splats started. With photos: `colmap`,
+    opaque triangles: `mesh` (GLB), `obj`, `ply-mesh`, `stl`. `points`: where the splats started.
+    `html`: everything in one page that opens from disk. With photos: `colmap`,
     `colmap-text`, `nerfstudio`."""
     to: Path | None = None
     """File or folder to write; for a mesh its suffix chooses the format. Default: exports/ in the run's folder."""
@@ -43,6 +44,8 @@ class Export:
     nerfstudio)."""
     axes: str | None = None
     """New axes in terms of the old ones, such as x,-z,y (y up to z up) or x,-y,-z (OpenCV to OpenGL)."""
+    saved: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Crop and least opacity as saved in the viewer."""
     up: Literal["x", "y", "z", "-x", "-y", "-z"] | None = None
     """Turn the scene so that what the cameras hold for up becomes this axis."""
 
@@ -61,10 +64,23 @@ class Export:
         from recon.scene.edit import reduced
         from recon.scene.store import SceneStore
 
-        chosen = FORMATS[self.format]
+        if self.format == "html":
+            from recon.viewer import single_page
+
+            chosen = single_page.FORMAT
+        else:
+            chosen = FORMATS[self.format]
         path = self.to or out / "exports" / chosen.file
         scene = SceneStore(out).load()
-        scene = reduced(scene, sh_degree=self.sh_degree, crop=self.crop, min_opacity=self.min_opacity)
+        crop, min_opacity = self.crop, self.min_opacity
+        if self.saved:
+            from recon.viewer.saved import crop_of, read_saved
+
+            if crop is not None or min_opacity > 0:
+                raise ReconError("--saved and --crop or --min-opacity both say what to keep", fix="give one of them")
+            saved = read_saved(out)
+            crop, min_opacity = crop_of(saved), saved.min_opacity
+        scene = reduced(scene, sh_degree=self.sh_degree, crop=crop, min_opacity=min_opacity)
         if self.frame == "source":
             scene = in_source_coordinates(scene)
         scene = turned(scene, self.axes, self.up)

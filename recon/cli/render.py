@@ -25,8 +25,9 @@ class Render:
     """Output folder of a run."""
     views: Literal["train", "test", "all"] | None = None
     """Whose cameras to use: as they are, or, with --path, to lead the path. Default: test alone, all with --path."""
-    path: Literal["orbit", "between"] | None = None
-    """`orbit`: around what the cameras look at; `between`: through the cameras in order."""
+    path: Literal["orbit", "between", "saved"] | None = None
+    """`orbit`: around what the cameras look at; `between`: through the cameras in order; `saved`: through the
+    keyframes that were saved in the viewer."""
     frames: int = 120
     """Number of frames of a path."""
     fps: float = 30.0
@@ -79,7 +80,12 @@ class Render:
     def _cameras(self, views: list[View], which: str) -> list[View]:
         """The scene's own views or the frames of the path that they lead."""
         from recon.evaluate.camera_path import between, orbit
+        from recon.scene.folder import output_folder
 
+        if self.path == "saved":
+            from recon.viewer.saved import keyframe_views
+
+            return between(keyframe_views(output_folder(self.out)), self.frames)
         chosen = [view for view in views if which in ("all", view.split)]
         if not chosen:
             raise ReconError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-SERVED_FILES = ("scene.gltf", "metrics.json")
+SERVED_FILES = ("scene.gltf", "metrics.json", "viewer.json")
 """Files of a scene folder that the page may read, besides everything in stages/."""
 
 HEADERS = {

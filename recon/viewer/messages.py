@@ -7,7 +7,10 @@ safetensors file with a scene.gltf's attribute names, metadata `frame`, `family`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval, Len
+from pydantic import FiniteFloat
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,28 @@ class Session:
     """A run is on its way and api/live tells about it."""
     writable: bool
     """What the page saves is kept in the scene folder."""
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """A camera that a path leads through."""
+
+    world_to_camera: Annotated[list[FiniteFloat], Len(16, 16)]
+    """[4, 4] row by row, OpenCV axes."""
+    K: Annotated[list[FiniteFloat], Len(9, 9)]
+    """[3, 3] row by row, px."""
+    width: Annotated[int, Interval(ge=1, le=8192)]
+    height: Annotated[int, Interval(ge=1, le=8192)]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What people chose in the page, kept as viewer.json in the scene folder."""
+
+    crop: Annotated[list[FiniteFloat], Len(6, 6)] | None
+    """Least x y z, greatest x y z, in the scene's coordinates; null for everything."""
+    min_opacity: Annotated[float, Interval(ge=0, le=1)]
+    keyframes: Annotated[list[Keyframe], Len(0, 1000)]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import secrets
 import sys
 import threading
@@ -19,6 +20,7 @@ from recon.viewer.access import HEADERS, SERVED_FILES, Access, is_immutable, is_
 from recon.viewer.live import LiveRun
 from recon.viewer.messages import Session
 from recon.viewer.page import page_files
+from recon.viewer.saved import parse_saved, write_saved
 
 LOG = logging.getLogger("recon.viewer")
 
@@ -114,6 +116,7 @@ class ViewerServer:
         app = web.Application(middlewares=[self._check], client_max_size=MAX_BODY_BYTES)
         app.router.add_get("/", self._index)
         app.router.add_get("/api/session", self._session)
+        app.router.add_post("/api/saved", self._save)
         if self.live is not None:
             app.router.add_get("/api/live", self.live.connect)
         app.router.add_get("/scene/{path:.*}", self._scene_file)
@@ -164,8 +167,19 @@ class ViewerServer:
 
     async def _session(self, request: web.Request) -> web.StreamResponse:
         files = [name for name in SERVED_FILES if served_path(self.folder, name) is not None]
-        session = Session(self.folder.resolve().name, files, self.live is not None, False)
+        session = Session(self.folder.resolve().name, files, self.live is not None, os.access(self.folder, os.W_OK))
         return web.json_response(asdict(session), headers={"Cache-Control": "no-store"})
+
+    async def _save(self, request: web.Request) -> web.StreamResponse:
+        try:
+            saved = parse_saved(await request.read())
+        except ReconError as error:
+            return refuse(request, 400, str(error))
+        try:
+            await asyncio.to_thread(write_saved, self.folder, saved)
+        except OSError as error:
+            return refuse(request, 507, f"{self.folder} cannot be written: {error.strerror}")
+        return web.json_response({})
 
     async def _page_file(self, request: web.Request) -> web.StreamResponse:
         # Their names hold a hash of what is in them.

@@ -3,7 +3,7 @@ import type { NavigationMode } from "./camera/navigation";
 import { ViewerError } from "./errors";
 import type { Files } from "./net/files";
 import { Live } from "./net/live";
-import type { Session } from "./net/messages";
+import type { Saved, Session } from "./net/messages";
 import { readSession } from "./net/session";
 import { Buffers } from "./scene/arrays";
 import { type NodeData, parseDocument, type SceneData } from "./scene/document";
@@ -12,6 +12,8 @@ import { Compare, type CompareMode } from "./ui/compare";
 import { download, h, onClick, section, select, slider } from "./ui/dom";
 import { makeHelp } from "./ui/help";
 import { formatLink, type Link, parseLink } from "./ui/link";
+import { Edit } from "./ui/edit";
+import { Measure } from "./ui/measure";
 import { complain } from "./ui/message";
 import { LivePanel } from "./ui/live_panel";
 import { SceneTree } from "./ui/scene_tree";
@@ -44,8 +46,14 @@ export class App {
     private buffers!: Buffers;
     private tree!: SceneTree;
     private compare!: Compare;
+    private measure: Measure | null = null;
+    private edit: Edit | null = null;
     private metrics: Record<string, { psnr?: number; ssim?: number }> = {};
-    private fields!: { mode: { set: (mode: SplatLook["mode"]) => void }; sh: { set: (degree: number) => void } };
+    private fields!: {
+        mode: { set: (mode: SplatLook["mode"]) => void };
+        sh: { set: (degree: number) => void };
+        opacity: { set: (value: number) => void };
+    };
     private linkTimer = 0;
     private session: Session = EMBEDDED;
     private live: Live | null = null;
@@ -68,6 +76,12 @@ export class App {
         this.togglePanel(window.innerWidth > 700);
         document.addEventListener("keydown", (event) => this.key(event));
         onClick(this.viewer.canvas, (x, y) => this.pick(x, y));
+        this.viewer.canvas.addEventListener("dblclick", (event) => {
+            const point = this.measure?.active ? null : this.viewer.pick(event.offsetX, event.offsetY);
+            if (point === null) return;
+            this.viewer.unsnap();
+            this.viewer.navigation.look(this.viewer.state.eye, point);
+        });
     }
 
     /** Read the scene and show it, or wait for a run to publish one. */
@@ -90,7 +104,7 @@ export class App {
         for (const id of [...viewer.layers.keys()]) viewer.remove(id);
         viewer.begin(data, this.files);
         const link = again === null ? parseLink(location.hash) : { ...again, nodes: undefined };
-        this.build();
+        this.build(await this.readSaved());
         viewer.onDraw = () => this.drawn();
         viewer.onSnap = (view) => {
             this.compare.show(view);
@@ -143,6 +157,10 @@ export class App {
 
     /** A click, CSS px on the canvas: on a camera's picture it leads there. */
     private pick(x: number, y: number): void {
+        if (this.measure?.active) {
+            this.measure.add(this.viewer.pick(x, y));
+            return;
+        }
         const name = this.viewer.frustums?.pick(this.viewer.ray(x, y));
         const view = this.data?.views.find((one) => one.name === name);
         if (view !== undefined) this.viewer.snap(view);
@@ -201,7 +219,12 @@ export class App {
         return shown;
     }
 
-    private build(): void {
+    private async readSaved(): Promise<Saved | null> {
+        if (!this.session.files.includes("viewer.json")) return null;
+        return JSON.parse(new TextDecoder().decode(await this.files.read("viewer.json")));
+    }
+
+    private build(saved: Saved | null): void {
         const { viewer, data, panel } = this;
         this.tree = new SceneTree(
             viewer,
@@ -219,13 +242,19 @@ export class App {
             () => this.changed(),
         );
         this.area.append(this.compare.bar);
+        this.measure?.dispose();
+        this.measure = new Measure(viewer);
+        const look = this.lookFields();
+        this.edit = new Edit(viewer, this.session.writable, (value) => this.fields.opacity.set(value), saved);
         panel.replaceChildren(
             h("h1", {}, this.session.name),
             ...(this.livePanel === null ? [] : [section("Run", true, this.livePanel.element)]),
             section("Scene", true, this.tree.element),
-            section("Look", true, ...this.lookFields()),
+            section("Look", true, ...look),
             section("Photos", true, this.photos()),
-            section("More", true, ...this.actions()),
+            section("Crop", false, this.edit.crop),
+            section("Path", false, this.edit.path),
+            section("More", true, this.measure.element, ...this.actions()),
         );
     }
 
@@ -250,7 +279,11 @@ export class App {
         const antialias = h("input", { type: "checkbox", checked: viewer.look.antialias });
         antialias.onchange = () => viewer.setLook({ antialias: antialias.checked });
         const navigation = select<NavigationMode>("Move", MOVES, "orbit", (value) => viewer.navigation.setMode(value));
-        this.fields = { mode, sh };
+        const setOpacity = (minOpacity: number): void => {
+            opacity.set(minOpacity);
+            viewer.setLook({ minOpacity });
+        };
+        this.fields = { mode, sh, opacity: { set: setOpacity } };
         return [
             mode.element,
             sh.element,
@@ -322,6 +355,7 @@ export class App {
 
     private drawn(): void {
         this.compare.layout();
+        this.measure?.draw();
         this.changed();
     }
 
@@ -365,6 +399,7 @@ export class App {
         else if (event.key === "?") this.help.showModal();
         else if (event.key === "h") this.togglePanel();
         else if (event.key === "c") this.tree.showCameras(!this.tree.camerasShown);
+        else if (event.key === "k") this.edit?.add();
         else if (event.key === "p") void this.savePicture().catch(complain);
         else if (
             event.key === " " &&

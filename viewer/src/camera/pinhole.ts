@@ -10,7 +10,7 @@ export interface Rectangle {
 }
 
 /** OpenCV's camera axes (y down, z forward) from those of three.js (y up, z backward). */
-const FLIP = new Matrix4().makeScale(1, -1, -1);
+export const FLIP = new Matrix4().makeScale(1, -1, -1);
 
 /** Where a photo of `width` x `height` lies when it fills as much of a canvas as it can. */
 export function fitted(width: number, height: number, canvasWidth: number, canvasHeight: number): Rectangle {

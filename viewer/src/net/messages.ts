@@ -8,6 +8,21 @@ export interface Session {
     writable: boolean;
 }
 
+/** A camera that a path leads through. */
+export interface Keyframe {
+    world_to_camera: number[];
+    K: number[];
+    width: number;
+    height: number;
+}
+
+/** What people chose in the page, kept as viewer.json in the scene folder. */
+export interface Saved {
+    crop: number[] | null;
+    min_opacity: number;
+    keyframes: Keyframe[];
+}
+
 /** A stage begins its work. */
 export interface StageStarted {
     stage: string;

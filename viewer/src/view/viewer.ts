@@ -22,6 +22,7 @@ import type { SplatBackend, SplatLook, SplatObject } from "../splats/backend";
 import { CloudBackend } from "../splats/cloud";
 import { DEFAULT_LOOK } from "../splats/look";
 import { SparkBackend } from "../splats/spark";
+import { pickPoint } from "./pick";
 
 /** A node on the screen. */
 export interface Layer {
@@ -29,8 +30,10 @@ export interface Layer {
     object: Object3D;
     /** Set for splats. */
     splats?: SplatObject;
-    /** Primitives, points or vertices. */
+    /** Primitives, points or triangles. */
     count: number;
+    /** [N, 3] of points and primitives; not set for meshes. */
+    centers?: Float32Array;
     bytes: number;
 }
 
@@ -127,7 +130,7 @@ export class Viewer {
         } else {
             const arrays = await buffers.arrays(node, progress);
             layer = node.content === "points"
-                ? { node, object: makePoints(arrays), count: arrays.count, bytes: bytesOf(node) }
+                ? { node, object: makePoints(arrays), count: arrays.count, bytes: bytesOf(node), centers: arrays.need("POSITION") }
                 : await this.splatLayer(node, arrays); // prettier-ignore
         }
         layer.object.matrixAutoUpdate = false;
@@ -144,6 +147,7 @@ export class Viewer {
         const known = this.layers.get(id);
         if (known?.splats !== undefined && known.node.family === family) {
             await known.splats.replace(arrays);
+            known.centers = arrays.need("POSITION");
             known.count = known.splats.count;
             known.bytes = known.splats.bytes;
             this.invalidate();
@@ -241,6 +245,17 @@ export class Viewer {
         return raycaster;
     }
 
+    /** What lies under a point of the canvas, CSS px. */
+    pick(x: number, y: number): Vector3 | null {
+        return pickPoint(this.ray(x, y), this.layers.values());
+    }
+
+    /** Stand freely where a view is. */
+    stand(view: ViewData): void {
+        this.snap(view);
+        this.unsnap();
+    }
+
     /** Draw soon. */
     invalidate(): void {
         if (this.scheduled || this.capturing) return;
@@ -293,7 +308,8 @@ export class Viewer {
             );
         }
         const splats = await backend.create(family, arrays, this.look);
-        return { node, object: splats.object, splats, count: splats.count, bytes: splats.bytes };
+        const centers = arrays.need("POSITION");
+        return { node, object: splats.object, splats, count: splats.count, bytes: splats.bytes, centers };
     }
 
     private draw(): void {
