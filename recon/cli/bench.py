@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-Name = Literal["raster", "train", "families", "solid", "dense", "mesh", "surface", "quality", "formats"]
+Name = Literal["raster", "train", "families", "solid", "dense", "poses", "mesh", "surface", "quality", "formats"]
 NAMES: tuple[str, ...] = get_args(Name)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """`recon bench` raster, train, families, solid, dense, mesh, surface, quality or formats, by options of its own."""
+    """`recon bench` raster, train, families, solid, dense, poses, mesh, surface, quality or formats, each with options."""
 
     name: Annotated[Name, tyro.conf.Positional]
     """What to measure."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -52,3 +54,10 @@ def so3_exp(omega: Tensor) -> Tensor:
     a = torch.where(small, 1 - theta2 / 6, torch.sin(theta) / theta)
     b = torch.where(small, 0.5 - theta2 / 24, (1 - torch.cos(theta)) / theta2.clamp_min(1e-24))
     return torch.eye(3, dtype=omega.dtype, device=omega.device) + a * skew + b * (skew @ skew)
+
+
+def rotation_angle(rotation: Tensor) -> float:
+    """Angle of a rotation matrix [3, 3], rad, exact for small ones as well."""
+    R = rotation
+    skew = torch.stack([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])
+    return math.atan2(float(skew.norm()) / 2, (float(R.trace()) - 1) / 2)

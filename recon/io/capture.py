@@ -16,6 +16,7 @@ from recon.io.llff import LlffReader
 from recon.io.photos import MaskFolder, PhotoSet
 from recon.io.polycam import PolycamReader
 from recon.io.record3d import Record3dReader
+from recon.io.strecha import StrechaReader
 from recon.io.transforms_json import TransformsReader
 from recon.io.unposed import read_unposed
 
@@ -23,6 +24,7 @@ __all__ = ["READERS", "Capture", "Reader", "Skipped", "read_capture"]
 
 READERS: tuple[Reader, ...] = (
     TransformsReader(), BlenderReader(), ColmapReader(), LlffReader(), DtuReader(), PolycamReader(), Record3dReader(),
+    StrechaReader(),
 )  # fmt: skip
 """Every format, in the order in which they are looked for."""
 

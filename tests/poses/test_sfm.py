@@ -11,7 +11,7 @@ from recon.geometry import rigid
 from recon.poses.sfm.adjust import adjust
 from recon.poses.sfm.advice import advice, reason_left_out
 from recon.poses.sfm.config import SfmConfig
-from recon.poses.sfm.evidence import rotation_angle, same, weigh
+from recon.poses.sfm.evidence import same, weigh
 from recon.poses.sfm.mapping import Attempt, Model, run_attempt
 from recon.poses.sfm.pairs import verified
 from recon.poses.sfm.resection import locate
@@ -28,7 +28,7 @@ def found_in(shoot: Shoot, config: SfmConfig | None = None) -> list[Found]:
 def worst_rotation_deg(model: Model, shoot: Shoot) -> float:
     """Largest error of a relative rotation between two photos."""
     errors = [
-        rotation_angle((model.poses[j] @ rigid.inverse(model.poses[i]))[:3, :3] @
+        rigid.rotation_angle((model.poses[j] @ rigid.inverse(model.poses[i]))[:3, :3] @
                        (shoot.poses[j] @ rigid.inverse(shoot.poses[i]))[:3, :3].T)
         for i in model.poses for j in model.poses if i < j
     ]  # fmt: skip

@@ -99,7 +99,7 @@ def same(a: Model, b: Model) -> bool:
     for index, i in enumerate(common):
         for j in common[index + 1 :]:
             first, second = (one.poses[j] @ rigid.inverse(one.poses[i]) for one in (a, b))
-            if rotation_angle(first[:3, :3] @ second[:3, :3].T) > _SAME_ANGLE:
+            if rigid.rotation_angle(first[:3, :3] @ second[:3, :3].T) > _SAME_ANGLE:
                 return False
             p, q = (torch.nn.functional.normalize(one[:3, 3], dim=0) for one in (first, second))
             if math.acos(max(-1.0, min(1.0, float(p @ q)))) > _SAME_DIRECTION:
@@ -110,14 +110,6 @@ def same(a: Model, b: Model) -> bool:
 def count_agreeing(models: Sequence[Model], index: int) -> int:
     """How many of `models` are the same as that at `index`, itself included."""
     return sum(other is models[index] or same(models[index], other) for other in models)
-
-
-def rotation_angle(rotation: Tensor) -> float:
-    """Angle of a rotation matrix [3, 3], rad."""
-    skew = torch.stack(
-        [rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]]
-    )
-    return math.atan2(float(skew.norm()) / 2, (float(rotation.trace()) - 1) / 2)
 
 
 def _plausible(model: Model, photo: int, config: SfmConfig) -> float:
