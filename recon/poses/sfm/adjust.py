@@ -89,4 +89,5 @@ def _bundle(reconstruction: Any) -> None:
     options.ceres.solver_options.num_threads = torch.get_num_threads()
     options.ceres.solver_options.max_num_iterations = 50
     options.ceres.solver_options.function_tolerance = 1e-6
-    pycolmap.bundle_adjustment(reconstruction, options)
+    with quiet_pycolmap():  # the triangulator leaves the log louder than it was
+        pycolmap.bundle_adjustment(reconstruction, options)
