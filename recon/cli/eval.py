@@ -16,6 +16,8 @@ class Eval:
 
     out: Annotated[Path, tyro.conf.Positional]
     """Output folder of a run."""
+    truth: Path | None = None
+    """Capture of the same photos with known cameras, to measure estimated poses against."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print warnings and errors only."""
 
@@ -27,6 +29,7 @@ class Eval:
         from recon.scene.folder import output_folder
 
         out = output_folder(self.out)
+        from recon.io.capture import read_capture
         from recon.pipeline.outputs import evaluate_scene, write_report
         from recon.pipeline.run import headline, refused_writes
         from recon.scene.store import SceneStore
@@ -35,7 +38,8 @@ class Eval:
             store = SceneStore(out)
             with store.lock():
                 scene = store.load()
-                evaluation = evaluate_scene(scene, out, listener)
+                truth = None if self.truth is None else read_capture(self.truth).scene.views
+                evaluation = evaluate_scene(scene, out, listener, truth)
                 try:
                     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
                 except (OSError, ValueError):

@@ -64,9 +64,14 @@ def pose_errors(estimated: Sequence[View], truth: Sequence[View]) -> PoseErrors 
     return PoseErrors(
         tuple(_angle_deg(one) for one in turned),
         tuple(((Y - scale * X).norm(dim=1) / baseline).tolist()),
-        tuple(abs(float(a.camera.K[0, 0] / b.camera.K[0, 0]) - 1) for a, b in pairs),
+        tuple(abs(_focal(a) / _focal(b) - 1) for a, b in pairs),
         tuple(_relative_deg(E, T, i, j) for i, j in itertools.combinations(range(len(pairs)), 2)),
     )
+
+
+def _focal(view: View) -> float:
+    """In widths: the photos may have been resized."""
+    return float(view.camera.K[0, 0]) / view.camera.width
 
 
 def _relative_deg(E: Tensor, T: Tensor, i: int, j: int) -> float:

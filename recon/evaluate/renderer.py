@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recon.errors import ReconError
 from recon.render.device import choose_device
-from recon.render.rasterize import RasterConfig, rasterize
+from recon.render.rasterize import RasterConfig, Render, rasterize
 from recon.scene import Scene, Splats, View
 
 
@@ -48,13 +48,26 @@ class SplatRenderer:
         """The background argument of `recon.evaluate.image.compare`."""
         return self.background if self.coverage else None
 
-    @torch.no_grad()
     def __call__(self, view: View) -> Tensor:
-        """[H, W, 3] float32 in [0, 1], sRGB."""
+        """[H, W, 3] float32 in [0, 1], sRGB, without gradients."""
+        with torch.no_grad():
+            return self.draw(view, view.world_to_camera.float()).clamp(0, 1)
+
+    def draw(self, view: View, world_to_camera: Tensor) -> Tensor:
+        """[H, W, 3] float32, sRGB, as `view` would see it from `world_to_camera`, which gradients go to."""
+        return self._render(view, world_to_camera).color.cpu()
+
+    def depth(self, view: View) -> Tensor:
+        """[H, W] along z, scene units, at which half of the light is stopped; 0 where it is not."""
+        with torch.no_grad():
+            depth = self._render(view, view.world_to_camera.float(), median_depth=True).median_depth
+            assert depth is not None
+            return depth.cpu()
+
+    def _render(self, view: View, world_to_camera: Tensor, median_depth: bool = False) -> Render:
         camera, device = view.camera, self.splats.params["sh_coeffs"].device
-        render = rasterize(
-            self.splats.params, view.world_to_camera.float().to(device), camera.K.float().to(device), camera.width,
+        return rasterize(
+            self.splats.params, world_to_camera.to(device), camera.K.float().to(device), camera.width,
             camera.height, family=self.splats.family, background=self.background.to(device),
-            config=RasterConfig(antialias=self.antialias),
+            median_depth=median_depth, config=RasterConfig(antialias=self.antialias),
         )  # fmt: skip
-        return render.color.clamp(0, 1).cpu()

@@ -69,5 +69,5 @@ def read_capture(
     raise ReconError(
         f"{photos.where}: no camera poses",
         found="none of " + looked_for + " in " + " or ".join(str(place) for place in places),
-        fix="set cameras to the file or folder that holds them, or poses.method: sfm to estimate them",
+        fix="set cameras, or poses.method: sfm to estimate them",
     )

@@ -35,7 +35,8 @@ class StrechaReader:
     def read(self, source: Path, photos: PhotoSet, masks: MaskFolder | None) -> Capture:
         files = _camera_files(source)
         listed = [path.name.removesuffix(_SUFFIX) for path in files]
-        found = photos.find_all(listed, source)
+        by_name = {path.name: path for path in photos.in_order()}
+        found = [by_name.get(name) for name in listed]
         frames = [_frame(path, name, photo) for path, name, photo in zip(files, listed, found, strict=True)]
         return assemble(source, frames, photos, masks, CaptureParts())
 

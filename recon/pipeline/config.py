@@ -44,8 +44,8 @@ class PosesConfig:
     where there are any, else `sfm`."""
     min_registered: Annotated[int, Field(ge=2)] = 2
     """The run goes on when so many photos have poses; the others are named and left out."""
-    refine: bool = False
-    """Refine poses that were estimated. Known poses are taken as they are; the run says so."""
+    refine: bool | None = None
+    """Correct the cameras along with the splats. By default those that were estimated, and known ones not."""
     sfm: SfmConfig = field(default_factory=SfmConfig)
     """Poses from photos alone."""
     triangulate: TriangulateConfig = field(default_factory=TriangulateConfig)

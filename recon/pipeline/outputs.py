@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,18 @@ from recon.errors import ReconError
 from recon.evaluate import charts
 from recon.evaluate.image import Comparison, compare, evaluate_views
 from recon.evaluate.mesh_renderer import MeshRenderer, silhouettes
+from recon.evaluate.poses import pose_errors
+from recon.evaluate.registration import register
 from recon.evaluate.renderer import SplatRenderer
 from recon.evaluate.report import Report, ViewPictures, render_html
 from recon.evaluate.topology import topology
 from recon.events import FileWritten, Listener, Progress
 from recon.io.decode import write_png
+from recon.io.files import shorten
 from recon.io.formats import FORMATS
 from recon.io.ply import write_splats
-from recon.pipeline.splats_stage import read_history
-from recon.scene import Scene
+from recon.pipeline.splats_stage import poses_were_estimated, read_history
+from recon.scene import Scene, View
 from recon.scene.atomic import atomic_path, write_json_atomic
 
 # Without held-out views the report shows some training views instead: enough to see what is wrong.
@@ -36,11 +40,18 @@ class Evaluation:
     """Of held-out views, else of the first training views."""
 
 
-def evaluate_scene(scene: Scene, out: Path, events: Listener) -> Evaluation:
-    """Measure all views, write `metrics.json` and `renders/test/*.png` into `out`."""
+def evaluate_scene(scene: Scene, out: Path, events: Listener, truth: Sequence[View] | None = None) -> Evaluation:
+    """Measure all views, write `metrics.json` and `renders/test/*.png` into `out`.
+
+    Where poses were estimated, held-out photos are first registered against the scene, which stays as it is.
+    truth: views of the same names with true cameras, to compare with.
+    """
     renderer = SplatRenderer.of(scene)
     mesh = None if scene.mesh is None else MeshRenderer.of(scene)
     test, train = scene.split("test"), scene.split("train")
+    located: dict[str, Any] = {}
+    if test and poses_were_estimated(scene):
+        test, located = _registered(test, renderer, events)
     pictures: list[ViewPictures] = []
     done = 0
 
@@ -63,6 +74,8 @@ def evaluate_scene(scene: Scene, out: Path, events: Listener) -> Evaluation:
         "poses": {
             "views": len(scene.views),
             "points": 0 if scene.points is None else len(scene.points.positions),
+            **located,
+            **_against(truth, scene.split("train")),
         },
         "splats": {"num_primitives": len(renderer.splats)},
     }
@@ -78,6 +91,36 @@ def evaluate_scene(scene: Scene, out: Path, events: Listener) -> Evaluation:
     write_json_atomic(out / "metrics.json", metrics)
     events(FileWritten(str(out / "metrics.json")))
     return Evaluation(metrics, tuple(pictures))
+
+
+def _registered(
+    views: Sequence[View], renderer: SplatRenderer, events: Listener
+) -> tuple[tuple[View, ...], dict[str, Any]]:
+    """Held-out views where the splats show their photos best, and what metrics.json says of it."""
+    found = []
+    for done, view in enumerate(views, 1):
+        found.append(register(view, renderer))
+        events(Progress("evaluation", done, len(views)))
+    turned = [one.turned_deg for one in found]
+    note = {
+        "how": "located by matches with the scene's points, then by look; the scene stays as it is",
+        "turned_deg_median": statistics.median(turned),
+        "turned_deg_worst": max(turned),
+    }
+    return tuple(one.view for one in found), {"held_out": note}
+
+
+def _against(truth: Sequence[View] | None, views: Sequence[View]) -> dict[str, Any]:
+    """Errors of the training cameras, where the true ones are known."""
+    if truth is None:
+        return {}
+    errors = pose_errors(views, truth)
+    if errors is None:
+        raise ReconError(
+            "the true cameras have no names in common with the training views",
+            found=shorten([view.name for view in truth]), wanted=shorten([view.name for view in views]),
+        )  # fmt: skip
+    return {"errors": errors.figures()}
 
 
 def write_report(scene: Scene, out: Path, run: Mapping[str, Any], evaluation: Evaluation, events: Listener) -> None:

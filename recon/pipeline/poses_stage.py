@@ -73,8 +73,6 @@ class PosesStage:
         source = self.capture.scene
         if not source.split("test"):
             context.events(StageWarning(self.name, "no view is held out, so quality on new views cannot be measured"))
-        if self.config.poses.refine:
-            context.events(StageWarning(self.name, "poses.refine: the capture's own poses are taken as they are"))
         estimate, chosen = self._estimate(source, context)
         posed = estimate.scene
         with_seeds = with_points(posed, self.config.poses.triangulate, seed=self.config.seed, events=context.events)

@@ -27,13 +27,23 @@ class SplatsStage:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         plain = to_plain(config)
-        self.settings: Mapping[str, Any] = {"splats": plain["splats"], "seed": plain["seed"]}
+        self.settings: Mapping[str, Any] = {
+            "splats": plain["splats"],
+            "refine_poses": plain["poses"]["refine"],
+            "seed": plain["seed"],
+        }
 
     def key(self, scene: Scene) -> str:
         """Hash of settings and of the poses stage's key, which stands for everything that the stage reads."""
         # Not of `settings`: how often to report and to save a checkpoint makes no difference to the result.
-        course = fingerprint(self.config.splats, scene.split("train"), self.config.seed)
+        refine = self._refines(scene)
+        course = fingerprint(self.config.splats, scene.split("train"), self.config.seed, refine)
         return artifact_key(self.name, {"course": course}, {"poses": record_of(scene, "poses").key})
+
+    def _refines(self, scene: Scene) -> bool:
+        """Whether the cameras are corrected: as asked, else when they were estimated."""
+        asked = self.config.poses.refine
+        return poses_were_estimated(scene) if asked is None else asked
 
     def make(self, scene: Scene, context: StageContext) -> StageOutput:
         """Optimise; when stopped early the splats so far are the result and a checkpoint is left."""
@@ -52,6 +62,7 @@ class SplatsStage:
             resume_from=context.checkpoints if context.resume and saved else None,
             background=background,
             should_stop=context.should_stop,
+            refine_poses=self._refines(scene),
         )
         (context.folder / HISTORY).write_text(json.dumps(result.history), encoding="utf-8")
         splats = result.scene.splats
@@ -77,6 +88,11 @@ def record_of(scene: Scene, stage: str) -> Any:
         if record.stage == stage:
             return record
     raise ReconError(f"the scene has no {stage} stage", fix="run `recon run` on its scene.yaml")
+
+
+def poses_were_estimated(scene: Scene) -> bool:
+    """Whether the cameras come from the photos rather than with them."""
+    return record_of(scene, "poses").info.get("poses", {}).get("method", "known") != "known"
 
 
 def background_of(scene: Scene) -> tuple[float, float, float] | None:

@@ -17,6 +17,7 @@ from recon.scene.atomic import atomic_path
 from recon.scene.nodes import View
 from recon.splats.config import SplatsConfig
 from recon.splats.families import Family
+from recon.splats.poses import Cameras
 from recon.splats.start import hash_splats
 from recon.splats.state import TrainState
 
@@ -38,7 +39,7 @@ class Journal:
     """Wall time of all parts of the run."""
 
 
-def fingerprint(config: SplatsConfig, views: Sequence[View], seed: int) -> str:
+def fingerprint(config: SplatsConfig, views: Sequence[View], seed: int, refine_poses: bool = False) -> str:
     """Hash of everything that decides the course of an optimisation except the pixels of the photos."""
     settings = {key: value for key, value in asdict(config).items() if key not in _IRRELEVANT}
     # A file's content counts and its name does not.
@@ -47,7 +48,7 @@ def fingerprint(config: SplatsConfig, views: Sequence[View], seed: int) -> str:
         [view.name, view.camera.width, view.camera.height, view.camera.K.tolist(), view.world_to_camera.tolist()]
         for view in views
     ]
-    text = json.dumps([settings, cameras, seed], sort_keys=True)
+    text = json.dumps([settings, cameras, seed, refine_poses], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -64,6 +65,8 @@ def save_checkpoint(folder: Path, state: TrainState, journal: Journal, key: str)
         tensors |= {
             f"{group}/{name}": value.detach().cpu().contiguous() for name, value in getattr(state, group).items()
         }
+    if state.cameras is not None:
+        tensors |= {f"cameras/{name}": value for name, value in state.cameras.tensors().items()}
     header = {
         "format": _FORMAT,
         "fingerprint": key,
@@ -80,8 +83,13 @@ def save_checkpoint(folder: Path, state: TrainState, journal: Journal, key: str)
     return path
 
 
-def load_checkpoint(folder: Path, family: Family, key: str) -> tuple[TrainState, Journal]:
-    """The state that `save_checkpoint` wrote. Raises ReconError when it is missing, damaged or of another run."""
+def load_checkpoint(
+    folder: Path, family: Family, key: str, cameras: Cameras | None = None
+) -> tuple[TrainState, Journal]:
+    """The state that `save_checkpoint` wrote. Raises ReconError when it is missing, damaged or of another run.
+
+    cameras: those that the run began with, where they are refined.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = folder / FILE_NAME
@@ -99,7 +107,9 @@ def load_checkpoint(folder: Path, family: Family, key: str) -> tuple[TrainState,
                 f"{path}: the checkpoint is of a run with other settings, views or seed",
                 fix=f"restore those settings or {again}",
             )
-        groups: dict[str, dict[str, Tensor]] = {"params": {}, "exp_avg": {}, "exp_avg_sq": {}, "stats": {}}
+        groups: dict[str, dict[str, Tensor]] = {
+            name: {} for name in ("params", "exp_avg", "exp_avg_sq", "stats", "cameras")
+        }
         for name, value in tensors.items():
             if "/" in name:
                 group, _, rest = name.partition("/")
@@ -115,6 +125,7 @@ def load_checkpoint(folder: Path, family: Family, key: str) -> tuple[TrainState,
             extent=header["extent"],
             iteration=header["iteration"],
             stats=groups["stats"],
+            cameras=None if cameras is None else cameras.restored(groups["cameras"]),
             order=header["order"],
         )
         return state, Journal(**header["journal"])

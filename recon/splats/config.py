@@ -18,6 +18,7 @@ from recon.splats.families.gaussian import GaussianConfig
 from recon.splats.families.surfel import SurfelConfig
 from recon.splats.families.triangle import TriangleConfig
 from recon.splats.init import InitConfig
+from recon.splats.poses import RefineConfig
 from recon.splats.regularizers import BinocularConfig, DropoutConfig, OpacityDecayConfig
 from recon.splats.schedule import ResolutionConfig
 
@@ -56,6 +57,8 @@ class SplatsConfig:
     sh_freeze: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the iterations after which bands above 0 stay as they are, so that they cannot hide faults of geometry
     from single photos (Han et al. 2024 freeze them after 1000 iterations). 1 never freezes them."""
+    refine: RefineConfig = field(default_factory=RefineConfig)
+    """Corrections of the cameras, where `poses.refine` asks for them."""
     appearance: Literal["same", "gains"] = "same"
     """Whether photos are alike in brightness and tint: `gains` divides each by one factor a colour, found from points
     that it shares with others. The splats then have the average of all photos."""

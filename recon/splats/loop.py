@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from recon.splats.config import SplatsConfig
 from recon.splats.density import DensityStrategy
 from recon.splats.losses import choose_background, photometric_loss, squared_error
 from recon.splats.photos import TrainingPhoto
+from recon.splats.poses import corrected
 from recon.splats.regularizers import Drawn, Regularizer
 from recon.splats.schedule import frozen_bands, sh_degree_at
 from recon.splats.state import TrainState
@@ -31,6 +32,10 @@ class Attempt:
     """A scalar with gradients."""
     probe: Tensor | None
     """Collects what happens on the screen, for the density strategy."""
+    index: int
+    """Of the photo."""
+    delta: Tensor | None
+    """Correction of its camera, where these are refined."""
 
 
 class Loop:
@@ -66,6 +71,11 @@ class Loop:
         state, config = self.state, self.config
         iteration, progress = state.iteration, state.iteration / config.iterations
         photo = self.levels[config.resolution.level_at(iteration, config.iterations)][index]
+        delta = None
+        if state.cameras is not None:
+            delta = state.cameras.delta[index].clone().requires_grad_()
+            pose = corrected(state.cameras.given[index], delta, state.cameras.extent)
+            photo = replace(photo, world_to_camera=pose.to(photo.world_to_camera.device))
         background = choose_background(photo, config.loss, self.background, state.generator)
 
         params = state.params
@@ -93,7 +103,7 @@ class Loop:
         for regularizer in self.regularizers:
             extra = regularizer.loss(state, Drawn(photo, background, render, draw), progress)
             loss = loss if extra is None else loss + extra
-        return Attempt(photo, background, render, loss, probe)
+        return Attempt(photo, background, render, loss, probe, index, delta)
 
     @torch.no_grad()
     def finish(self, done: Attempt) -> None:
@@ -106,6 +116,8 @@ class Loop:
         rates = state.family.learning_rates(state.extent, progress)
         state.rates = frozen_bands(rates) if progress >= self.config.sh_freeze else rates
         adam_update(state, visible if self.config.visible_adam else None)
+        if state.cameras is not None and done.delta is not None and done.delta.grad is not None:
+            state.cameras.step(done.index, done.delta.grad, progress, self.config.refine)
         for regularizer in self.regularizers:
             regularizer.after_step(state, progress)
         self.strategy.after_step(state, iteration)

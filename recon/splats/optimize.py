@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -27,6 +27,7 @@ from recon.splats.families import make_family
 from recon.splats.init import initial_opacity, initial_seeds, starts_dense
 from recon.splats.loop import Loop
 from recon.splats.photos import training_photos
+from recon.splats.poses import Cameras
 from recon.splats.regularizers import make_regularizers
 from recon.splats.start import given_parameters
 from recon.splats.state import TrainState
@@ -62,21 +63,24 @@ def optimize(
     images: Mapping[str, Image] | None = None,
     background: tuple[float, float, float] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    refine_poses: bool = False,
 ) -> SplatsResult:
     """Fit splats to the training views of `scene`, starting from its points.
 
     images: loaded photos by view name; read from the views when None. Test views are never looked at.
     background: colour in [0, 1], sRGB, behind the capture, such as white for NeRF-synthetic; None when it fills its
     photos, whose alpha then only masks (see `LossConfig.alpha`).
+    refine_poses: correct the training cameras along with the splats; the scene comes back with the corrected ones.
     should_stop: asked after every iteration; when it says yes a checkpoint is written and the result returned.
     checkpoint_dir: where checkpoints go.   resume_from: folder of a checkpoint of the same settings, views and seed.
     On a CPU the result depends on the arguments alone, not on the number of threads or on being resumed. A GPU adds up
     in another order each time.
     """
     loop, journal = begin(
-        scene, config, seed=seed, events=events, resume_from=resume_from, images=images, background=background
-    )
-    state, key = loop.state, fingerprint(config, scene.split("train"), seed)
+        scene, config, seed=seed, events=events, resume_from=resume_from, images=images, background=background,
+        refine_poses=refine_poses,
+    )  # fmt: skip
+    state, key = loop.state, fingerprint(config, scene.split("train"), seed, refine_poses)
     meter = _Meter(journal, config, events, state.iteration)
     interrupted = False
     with counted_later() as counts:
@@ -93,7 +97,7 @@ def optimize(
                 save_checkpoint(checkpoint_dir, state, journal, key)
     meter.stop_clock()
     return SplatsResult(
-        scene=scene.with_node(Node("splats", finished_splats(state), kind="scene")),
+        scene=_with_cameras(scene, state).with_node(Node("splats", finished_splats(state), kind="scene")),
         history=journal.history,
         interrupted=interrupted,
         iterations=state.iteration,
@@ -110,6 +114,7 @@ def begin(
     resume_from: Path | None = None,
     images: Mapping[str, Image] | None = None,
     background: tuple[float, float, float] | None = None,
+    refine_poses: bool = False,
 ) -> tuple[Loop, Journal]:
     """The loop before its first iteration, or where the checkpoint in `resume_from` left it; see `optimize`."""
     device, reason = choose_device(config.device)
@@ -137,8 +142,11 @@ def begin(
     coverage = config.loss.alpha == "coverage" or (config.loss.alpha == "auto" and background is not None)
     levels = training_photos(views, images, config.resolution.divisors(), config.resolution.min_side, coverage)
     levels = [[photo.to(device) for photo in level] for level in levels]
+    poses = [view.world_to_camera for view in views]
+    cameras = Cameras.start(poses, scene.extent()) if refine_poses and len(views) > 1 else None
     if resume_from is not None:
-        state, journal = load_checkpoint(resume_from, family, fingerprint(config, views, seed))
+        key = fingerprint(config, views, seed, refine_poses)
+        state, journal = load_checkpoint(resume_from, family, key, cameras)
         state = state.to(device)
     else:
         if config.init.file is not None:
@@ -148,9 +156,23 @@ def begin(
             seeds = initial_seeds(scene, config.init, torch.Generator().manual_seed(seed), events)
             params = family.initial_parameters(seeds, initial_opacity(scene, config.init), config.sh_degree)
         state, journal = TrainState.create(family, params, scene.extent(), seed).to(device), Journal()
+        state.cameras = cameras
         strategy.start(state)
 
     return Loop(state, config, strategy, regularizers, levels, background), journal
+
+
+def _with_cameras(scene: Scene, state: TrainState) -> Scene:
+    """`scene` with its training cameras as they were corrected."""
+    if state.cameras is None:
+        return scene
+    moved = {view.name: state.cameras.pose(index).double() for index, view in enumerate(scene.split("train"))}
+    return replace(
+        scene,
+        views=tuple(
+            replace(view, world_to_camera=moved[view.name]) if view.name in moved else view for view in scene.views
+        ),
+    )
 
 
 def _check_gsplat(config: SplatsConfig, device: torch.device) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recon.splats.families import Family
+from recon.splats.poses import Cameras
 
 
 @dataclass
@@ -35,6 +36,8 @@ class TrainState:
     """Iterations finished."""
     stats: dict[str, Tensor] = field(default_factory=dict)
     """Statistics of the density strategy, N rows."""
+    cameras: Cameras | None = None
+    """Corrections of the training cameras, where these are refined."""
     order: list[int] = field(default_factory=list)
     """Photos still to come in this round, the next one last."""
 

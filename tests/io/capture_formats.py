@@ -205,6 +205,19 @@ def write_dtu(folder: Path, shots: Sequence[Shot]) -> None:
     np.savez(folder / "cameras.npz", **dtu_arrays(shots))
 
 
+def write_strecha(folder: Path, shots: Sequence[Shot]) -> None:
+    """Cameras of images four times as large, as the benchmark's photos are passed on."""
+    write_photos(folder / "images", shots)
+    (folder / "gt_dense_cameras").mkdir()
+    for shot in shots:
+        full = shot.camera.resized(4 * shot.camera.width, 4 * shot.camera.height)
+        to_camera = np.asarray(shot.world_to_camera)
+        rows = [*full.K.numpy(), [0, 0, 0], *to_camera[:3, :3].T, np.linalg.inv(to_camera)[:3, 3]]
+        lines = [" ".join(repr(float(value)) for value in row) for row in rows]
+        text = "\n".join([*lines, f"{full.width} {full.height}"])
+        (folder / "gt_dense_cameras" / f"{shot.name}.camera").write_text(text)
+
+
 WRITERS: dict[str, Callable[[Path, Sequence[Shot]], None]] = {
     "transforms": write_transforms,
     "transforms-per-frame": lambda folder, shots: write_transforms(folder, shots, per_frame=True),
@@ -213,6 +226,7 @@ WRITERS: dict[str, Callable[[Path, Sequence[Shot]], None]] = {
     "colmap-binary": write_colmap_binary,
     "llff": write_llff,
     "dtu": write_dtu,
+    "strecha": write_strecha,
 }
 GENERAL = ("transforms", "transforms-per-frame", "colmap-text", "colmap-binary")
 """Formats that hold distortion, off-centre principal points and pixels that are not square."""

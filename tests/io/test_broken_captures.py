@@ -332,6 +332,15 @@ CASES = [
         lambda f: shutil.copy(f / "image/000.png", f / "image/zz.png") and None,
         ["cameras.npz", "5 cameras and 6 photos", "set images"],
     ),
+    # Strecha
+    Case("half a camera", "strecha", cut("gt_dense_cameras/001.png.camera", 0.5), ["001.png.camera: incomplete", "26"]),
+    Case(
+        "a size that is no number",
+        "strecha",
+        replace_text("gt_dense_cameras/002.png.camera", "160 120", "160 wide"),
+        ["002.png.camera: not numbers", "wide"],
+    ),
+    # DTU again
     Case("a missing mask", "dtu", remove("mask/002.png"), ["mask: 1 of 5 photos have no mask", "002.png"]),
 ]
 

@@ -75,6 +75,14 @@ def test_general_lenses_read_back(tmp_path: Path, name: str, distortion: Distort
     assert_same_cameras(read_capture(tmp_path), shots)
 
 
+def test_strecha_s_cameras_fit_photos_of_a_fraction_of_their_size(tmp_path: Path) -> None:
+    shots = make_shots(cx=None)
+    formats.write_strecha(tmp_path, shots)
+    for view, shot in zip(read_capture(tmp_path).scene.views, shots, strict=True):
+        assert torch.allclose(view.camera.K, shot.camera.K)
+        assert torch.allclose(view.world_to_camera, torch.as_tensor(shot.world_to_camera), atol=1e-12)
+
+
 def test_dtu_keeps_off_centre_anisotropic_pinholes_any_projective_scale_and_the_way_back(tmp_path: Path) -> None:
     shots = make_shots(fx=50.5, fy=48.25, cx=23.125, cy=11.75)
     formats.write_dtu(tmp_path, shots)
