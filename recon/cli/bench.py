@@ -15,7 +15,7 @@ NAMES: tuple[str, ...] = get_args(Name)
 
 @dataclass(frozen=True)
 class Bench:
-    """`recon bench` raster, train, families, solid, dense, poses, mesh, surface, quality or formats; see their --help."""
+    """`recon bench` raster, train, families, solid, dense, poses, mesh, surface, quality or formats."""
 
     name: Annotated[Name, tyro.conf.Positional]
     """What to measure."""
