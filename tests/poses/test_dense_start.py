@@ -14,7 +14,7 @@ from recon.poses.dense import DenseConfig, DenseInput, make_source
 from recon.poses.dense.depth_maps import DepthMap, StereoConfig, depth_maps
 from recon.poses.dense.fusion import FusionConfig, fuse, normals
 from recon.poses.dense.neighbors import choose_sources, depth_range, scene_points
-from recon.poses.dense.union import stands_before, with_sparse
+from recon.poses.dense.union import with_sparse
 from recon.render.library import core, pointer
 from recon.scene import Points, View
 
@@ -205,18 +205,3 @@ def test_sparse_points_fill_the_gaps(room: Room) -> None:
     assert bool((joined.positions[2500:, 2] > 1.9).all()) and 0.01 < float(joined.scales[2500:].max()) < 0.2
     assert float((joined.normals[2500:, 2] < 0).double().mean()) == 1, "towards the cameras"
     assert with_sparse(dense, None, room.scene.views) is dense
-
-
-def test_points_before_what_photos_see_are_wrong() -> None:
-    views = make_room().scene.views
-    side = torch.arange(-0.6, 0.6, 0.02)
-    patch = torch.stack([*torch.meshgrid(side, side, indexing="ij"), torch.zeros(60, 60)], -1).reshape(-1, 3)
-    dense = Points(patch, torch.zeros_like(patch), None, torch.full((3600,), 0.01))
-    before = torch.tensor([[0.0, 0, -1], [0.1, 0.1, -0.5], [0, 0, -0.2]])
-    # Behind the patch, on it, beside it, behind the cameras.
-    elsewhere = torch.tensor([[0.0, 0, 1], [0.1, 0.1, 0.02], [1.5, 1.5, -0.2], [0, 0, -9]])
-    found = stands_before(torch.cat([before, elsewhere]), dense, views)
-    assert found.tolist() == [True] * 3 + [False] * 4
-    hole = patch[:, 0] ** 2 + patch[:, 1] ** 2 > 0.5**2
-    pierced = Points(patch[hole], patch[hole], None, dense.scales[hole] if dense.scales is not None else None)
-    assert not bool(stands_before(before[2:], pierced, views[1:3]).any()), "there may be something in a hole"
