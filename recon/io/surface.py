@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,28 @@ def triangles_as_mesh(splats: Splats, min_opacity: float = 0.5) -> Mesh:
     colors = spherical_harmonics.to_rgb(splats["sh_coeffs"].detach()[solid, 0]).clamp(0, 1)
     faces = torch.arange(len(vertices)).reshape(-1, 3)
     return Mesh(vertices, faces, colors=colors.repeat_interleave(3, dim=0))
+
+
+def read_mesh(path: Path) -> Mesh:
+    """Vertices and faces of a mesh file, through trimesh; colours are not read.
+
+    Raises ReconError for a file that is none, without triangles, or with vertices that are not finite.
+    """
+    import trimesh
+
+    if path.suffix.lower() not in MESH_SUFFIXES:
+        raise ReconError(f"{path}: a mesh", found=f"the suffix {path.suffix!r}", wanted=", ".join(MESH_SUFFIXES))
+    if not path.is_file():
+        raise ReconError(f"{path}: no such file", wanted="a mesh", fix="check the path")
+    try:
+        loaded: Any = trimesh.load(path, force="mesh", process=False)
+        vertices, faces = np.asarray(loaded.vertices, np.float64), np.asarray(loaded.faces, np.int64)
+    except Exception as error:  # trimesh's readers raise whatever they stumble over
+        raise ReconError(f"{path}: not a mesh that can be read", found=str(error)[:80], fix="export it again") from None
+    if not len(faces) or not np.isfinite(vertices).all():
+        found = f"{len(faces)} triangles" if not len(faces) else "vertices that are not finite"
+        raise ReconError(f"{path}: a mesh", found=found, wanted="finite triangles", fix="export it again")
+    return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(faces))
 
 
 def write_mesh(path: Path, mesh: Mesh) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.geometry.camera import pixel_grid, unproject
 from recon.io.images import load_image
-from recon.render.mesh import homogeneous_pixels
+from recon.render.mesh import homogeneous_pixels, rasterize_mesh
 from recon.render.rasterize import RasterConfig, rasterize
 from recon.scene.nodes import Splats, View
 
@@ -125,29 +125,61 @@ def agreeing(views: Sequence[SurfaceView]) -> list[SurfaceView]:
 
 
 @torch.no_grad()
+def mesh_views(vertices: Tensor, faces: Tensor, views: Sequence[View], *, coverage: bool) -> list[SurfaceView]:
+    """A given surface as the cameras of `views` see it, with their photos: a start from something else than splats.
+
+    vertices: [V, 3] float32, world; faces: [F, 3]. Any triangles will do: open, crossing, not a manifold, of any
+    orientation. Raises ReconError for no views and when no view sees anything.
+    """
+    if not views:
+        raise ReconError("a mesh", found="no training views", wanted="at least one", fix="set views.train")
+    corners = vertices[faces.long()]
+    cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals, found = torch.nn.functional.normalize(cross, dim=1), []
+    for view in views:
+        camera, pose = view.camera, view.world_to_camera.float()
+        seen = rasterize_mesh(vertices, faces, pose, camera.K.float(), camera.width, camera.height)
+        normal = normals[seen.face_ids.clamp(min=0).long()]
+        center = -pose[:3, :3].T @ pose[:3, 3]
+        rays = center - vertices[faces.long()[seen.face_ids.clamp(min=0).long(), 0]]
+        normal = torch.where(((normal * rays).sum(-1) < 0)[..., None], -normal, normal)
+        found.append(_assembled(view, coverage, seen.depth, normal, seen.mask.float()))
+    if not any(bool((one.depth > 0).any()) for one in found):
+        raise ReconError("mesh.init", found="a mesh that no training camera sees", fix="give it in the capture's units")
+    return found
+
+
+@torch.no_grad()
 def _seen(splats: Splats, view: View, coverage: bool, antialias: bool) -> SurfaceView:
     camera = view.camera
-    image = load_image(view)
-    alpha = None if image.alpha is None else torch.from_numpy(image.alpha.astype(np.float32))
     params = {**splats.params, "opacity_logits": splats["opacity_logits"] + _FIRMER}
     render = rasterize(
         params, view.world_to_camera.float(), camera.K.float(), camera.width, camera.height,
         family=splats.family, normal=True, median_depth=True, config=RasterConfig(antialias=antialias),
     )  # fmt: skip
     assert render.median_depth is not None and render.normal is not None
-    opaque = (render.alpha > _OPAQUE) & (render.median_depth > 0) & render.median_depth.isfinite()
-    if alpha is not None:
-        opaque &= alpha > _OPAQUE
+    opaque = (render.alpha > _OPAQUE) & render.median_depth.isfinite()
     length = render.normal.norm(dim=-1)
-    normal = torch.where((opaque & (length > 1e-6))[..., None], render.normal / length.clamp(min=1e-6)[..., None], 0)
+    normal = render.normal / length.clamp(min=1e-6)[..., None]
+    # Normals that differ along the ray cancel: their sum is long where one surface stops the light.
+    confidence = (length / render.alpha.clamp(min=1e-6)).clamp(0, 1)
+    return _assembled(view, coverage, torch.where(opaque, render.median_depth, 0), normal, confidence)
+
+
+def _assembled(view: View, coverage: bool, depth: Tensor, normal: Tensor, confidence: Tensor) -> SurfaceView:
+    """With the photo; depths outside of its cut-out or of what counts are dropped."""
+    image = load_image(view)
+    alpha = None if image.alpha is None else torch.from_numpy(image.alpha.astype(np.float32))
+    known = depth > 0
+    if alpha is not None:
+        known &= alpha > _OPAQUE
     return SurfaceView(
         view.name,
         view.world_to_camera.float(),
-        camera.K.float(),
-        torch.where(opaque, render.median_depth, 0),
-        normal,
-        # Normals that differ along the ray cancel: their sum is long where one surface stops the light.
-        torch.where(opaque, length / render.alpha.clamp(min=1e-6), 0).clamp(0, 1),
+        view.camera.K.float(),
+        torch.where(known, depth, 0),
+        torch.where(known[..., None], normal, 0),
+        torch.where(known, confidence, 0),
         torch.from_numpy(np.ascontiguousarray(image.rgb, np.float32)),
         alpha if coverage else None,
         None if coverage else alpha,

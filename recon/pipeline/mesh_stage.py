@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from recon.errors import ReconError
 from recon.events import Progress, StageWarning
+from recon.geometry import rigid
+from recon.io.surface import read_mesh
 from recon.mesh.build import MeshConfig, build_mesh
-from recon.mesh.views import surface_views
+from recon.mesh.views import mesh_views, surface_views
 from recon.pipeline.config import RunConfig, to_plain
 from recon.pipeline.splats_stage import record_of
-from recon.pipeline.stage import StageContext, StageOutput, artifact_key
+from recon.pipeline.stage import StageContext, StageOutput, artifact_key, hash_file
 from recon.scene import Scene
 from recon.scene.nodes import Node
 
@@ -33,19 +37,27 @@ class MeshStage:
 
     def key(self, scene: Scene) -> str:
         """Hash of settings and of the splats stage's key, which stands for everything that the stage reads."""
-        return artifact_key(self.name, self.settings, {"splats": record_of(scene, "splats").key})
+        inputs = {"splats": record_of(scene, "splats").key}
+        if self.config.init is not None:
+            inputs["init"] = hash_file(self.config.init)
+        return artifact_key(self.name, self.settings, inputs)
 
     def make(self, scene: Scene, context: StageContext) -> StageOutput:
         """Fuse, extract, refine. Raises ReconError when there is no surface to be found."""
         if scene.splats is None:
             raise ReconError("the scene has no splats", fix="run the splats stage first")
         info = record_of(scene, "splats").info
-        views = surface_views(
-            scene.splats,
-            [view for view in scene.split("train") if view.photo is not None],
-            coverage=bool(info.get("coverage", False)),
-            antialias=bool(info.get("antialias", False)),
-        )
+        training = [view for view in scene.split("train") if view.photo is not None]
+        coverage = bool(info.get("coverage", False))
+        if self.config.init is None:
+            views = surface_views(
+                scene.splats, training, coverage=coverage, antialias=bool(info.get("antialias", False))
+            )
+        else:
+            given = read_mesh(self.config.init)
+            to_world = torch.linalg.inv(scene.source_from_world)
+            vertices = rigid.transform_points(to_world, given.vertices.double()).float()
+            views = mesh_views(vertices, given.faces, training, coverage=coverage)
         if len(views) == 1:
             context.events(StageWarning(self.name, "one training view: the mesh is what this view sees, from its side"))
         built = build_mesh(

@@ -265,6 +265,14 @@ def test_until_mesh_makes_a_mesh_node_and_a_glb(finished: Path, tmp_path: Path, 
         path = work / f"a.{ {'mesh': 'glb', 'ply-mesh': 'ply'}.get(name, name) }"
         assert recon("export", out, "--format", name, "--to", path).code == 0
         assert len(trimesh.load(path, force="mesh", process=False).faces) == len(scene.mesh.faces)
+    # The mesh may start another one; a file that is none is told.
+    again = [*settings, "--set", f"mesh.init={work / 'a.ply'}", "--set", "mesh.texture=null"]
+    assert recon("run", work / "scene.yaml", "--until", "mesh", *again).code == 0
+    fresh = SceneStore(out).load().mesh
+    assert fresh is not None and fresh.texture is None and fresh.colors is not None
+    (work / "b.ply").write_text("nothing")
+    wrong = recon("run", work / "scene.yaml", "--until", "mesh", "--set", f"mesh.init={work / 'b.ply'}")
+    assert wrong.code == 2 and "b.ply" in wrong.err
     # A section in the file means the same as --until mesh: the work is done already.
     assert recon("run", work / "scene.yaml", *settings).code == 0
     assert len(SceneStore(out).load().provenance) == 3

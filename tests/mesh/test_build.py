@@ -136,3 +136,17 @@ def test_the_resolution_follows_the_photos() -> None:
     built = build_mesh(views, replace(SMALL, resolution=None, levels=1, refine=RefineConfig(iterations=0)))
     # Pixels of 3 / (1.3 * 96) at the middle; the surface is up to 0.6 nearer.
     assert built.voxel_size == pytest.approx(2 * 2.5 / (1.3 * 96), rel=0.05)
+
+
+def test_a_start_from_a_mesh_may_be_no_manifold() -> None:
+    """A ball with faces missing, doubled and turned over, seen by cameras that have photos of the whole."""
+    vertices, faces = ball()
+    broken = torch.cat([faces[40:], faces[100:200], faces[300:350].flip(1)])
+    seen = photograph(vertices, broken, count=14)
+    whole = photograph(vertices, faces, count=14)
+    mesh = build_mesh(
+        [replace(one, mask=two.mask, photo=two.photo) for one, two in zip(seen, whole, strict=True)], SMALL
+    )
+    found = topology(mesh.mesh.faces)
+    assert found.non_manifold_edges == 0
+    assert mean_distance((mesh.mesh.vertices, mesh.mesh.faces), (vertices, faces), 20_000) < 6e-3
