@@ -40,6 +40,7 @@ demo: $(VENV)/.recon
 	$(BIN)/python -m recon_datasets table --out out/demo-capture
 	$(BIN)/recon run configs/examples/demo.yaml
 	@echo "Open $(DEMO)/report.html; the splats are in $(DEMO)/exports/splats.ply"
+	@test -f $(PAGE) && echo "$(BIN)/recon view $(DEMO) shows it in the browser" || echo "make viewer && $(BIN)/recon view $(DEMO) shows it in the browser (needs Node 20 and npm)"
 
 viewer: $(PAGE)
 

@@ -122,6 +122,13 @@ def test_a_file_that_changes_is_fetched_again_and_one_that_does_not_is_not(serve
     assert ask(server, "/scene/scene.gltf", If_None_Match=headers["ETag"])[:2] == (200, b"{}")
 
 
+def test_the_page_is_small(server: ViewerServer) -> None:
+    names = list(server.page)
+    assert sum(name.endswith(".js") for name in names) == 1
+    sizes = [len(ask(server, f"/{name}", Accept_Encoding="gzip")[1]) for name in names]
+    assert sum(sizes) <= 1.5e6, dict(zip(names, sizes, strict=True))
+
+
 def test_foreign_names_are_refused(server: ViewerServer, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "recon.viewer"):
         assert ask(server, "/scene/scene.gltf", Host=f"evil.example:{server.port}")[0] == 403
