@@ -13,7 +13,7 @@ from recon.poses.sfm.advice import advice, reason_left_out
 from recon.poses.sfm.config import SfmConfig
 from recon.poses.sfm.evidence import same, weigh
 from recon.poses.sfm.mapping import Attempt, Model, run_attempt
-from recon.poses.sfm.pairs import verified
+from recon.poses.sfm.pairs import match_photos, verified
 from recon.poses.sfm.resection import locate
 from recon.poses.sfm.search import Found, doubts, search
 from recon.poses.sfm.world import moved_pose, world_from_model
@@ -67,6 +67,16 @@ def test_a_photo_from_elsewhere_is_left_out_with_the_reason() -> None:
     best = search(shoot.photos, matches, SfmConfig(), 0, lambda done, total: None)[0]
     assert sorted(best.model.poses) == [0, 1, 2, 3]
     assert reason_left_out(4, shoot.photos, matches).startswith("at most 3 matches, with ")
+
+
+def test_a_copy_of_a_photo_is_found_out() -> None:
+    photos = make_shoot(3, noise_px=0.2).photos
+    twice = replace(
+        photos, names=(*photos.names, "copy.jpg"), features=(*photos.features, photos.features[1]),
+        lens_of=(*photos.lens_of, 0),
+    )  # fmt: skip
+    matches, repeats = match_photos(twice, SfmConfig(), 0, lambda done, total: None)
+    assert repeats == {3: 1} and sorted(matches) == [(0, 1), (0, 2), (1, 2)]
 
 
 def test_photos_from_one_place_are_not_believed() -> None:

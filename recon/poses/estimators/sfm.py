@@ -51,13 +51,18 @@ class SfmPoses:
         def progress(done: int, total: int) -> None:
             given.events(Progress(_STAGE, done, total))
 
-        matches = match_photos(photos, config, given.seed, progress)
+        matches, repeats = match_photos(photos, config, given.seed, progress)
         found = search(photos, matches, config, given.seed, progress)
         best = self._checked(photos, matches, found)
         model = adjust(best.model, matches, given.seed)
         moved, registered = _moved(model, views)
         out = [
-            Skipped(photos.names[index], reason_left_out(index, photos, matches))
+            Skipped(
+                photos.names[index],
+                f"the same photo as {photos.names[repeats[index]]}"
+                if index in repeats
+                else reason_left_out(index, photos, matches),
+            )
             for index in range(len(views))
             if index not in model.poses
         ]

@@ -18,19 +18,39 @@ from recon.poses.sfm.photos import PhotoFeatures
 _LEAST = 15  # some ten matches fit one motion by chance, or a tenth of many
 _LEAST_SHARE = 0.15
 _MAX_ERROR_PX = 3.0
+_SAME_PX, _SAME_SHARE = 0.5, 0.3  # keypoints that do not move at all, of all that could be matched: the same photo
 
 
 def match_photos(
     photos: PhotoFeatures, config: SfmConfig, seed: int, progress: Callable[[int, int], None]
-) -> dict[Pair, Tensor]:
-    """Matches [M, 2] of every pair that fit some fundamental matrix; pairs without enough of them are left out."""
+) -> tuple[dict[Pair, Tensor], dict[int, int]]:
+    """Matches [M, 2] of every pair that fit some fundamental matrix, and which photos repeat an earlier one.
+
+    Pairs without enough matches are left out, and so are those of photos that repeat another.
+    """
     pairs = list(itertools.combinations(range(len(photos.names)), 2))
-    matches = {}
+    matches: dict[Pair, Tensor] = {}
+    repeats: dict[int, int] = {}
     for done, (i, j) in enumerate(pairs, 1):
-        found = match_pair(photos.features[i], photos.features[j], None, config.match)
-        matches[i, j] = verified(photos, (i, j), found, seed)
         progress(done, len(pairs))
-    return {pair: found for pair, found in matches.items() if len(found) >= _LEAST}
+        if i in repeats or j in repeats:
+            continue
+        found = match_pair(photos.features[i], photos.features[j], None, config.match)
+        if is_repeat(photos, (i, j), found):
+            repeats[j] = i
+            continue
+        matches[i, j] = verified(photos, (i, j), found, seed)
+    kept = {pair: found for pair, found in matches.items() if len(found) >= _LEAST and not repeats.keys() & set(pair)}
+    return kept, repeats
+
+
+def is_repeat(photos: PhotoFeatures, pair: Pair, matches: Tensor) -> bool:
+    """Whether two photos are one: a copy, or one taken again without moving, which tells nothing of depth."""
+    a, b = (photos.features[photo].pixels for photo in pair)
+    if len(matches) < max(_LEAST, _SAME_SHARE * min(len(a), len(b))):
+        return False
+    moved = (a[matches[:, 0]] - b[matches[:, 1]]).norm(dim=1)
+    return float(moved.median()) < _SAME_PX
 
 
 def verified(photos: PhotoFeatures, pair: Pair, matches: Tensor, seed: int) -> Tensor:
