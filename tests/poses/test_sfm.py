@@ -6,14 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 from synthetic_photos import Shoot, make_shoot
+from textured_room import make_room
 
 from recon.geometry import rigid
+from recon.geometry.camera import Camera, Distortion
+from recon.poses.features import FeatureConfig
 from recon.poses.sfm.adjust import adjust
 from recon.poses.sfm.advice import advice, reason_left_out
 from recon.poses.sfm.config import SfmConfig
 from recon.poses.sfm.evidence import same, weigh
 from recon.poses.sfm.mapping import Attempt, Model, run_attempt
 from recon.poses.sfm.pairs import match_photos, verified
+from recon.poses.sfm.photos import read_photos
 from recon.poses.sfm.resection import locate
 from recon.poses.sfm.search import Found, doubts, search
 from recon.poses.sfm.world import moved_pose, world_from_model
@@ -139,6 +143,16 @@ def test_a_held_out_photo_is_located_and_the_model_stays() -> None:
     assert worst_rotation_deg(both, shoot) < 0.3
     stranger = replace(photos.features[5], descriptors=-photos.features[5].descriptors)
     assert locate(model, stranger, model.cameras[0], SfmConfig(), seed=0)[0] is None
+
+
+def test_cameras_that_are_given_are_not_looked_at() -> None:
+    room = make_room(2)
+    lens = Camera(480, 360, Camera.pinhole(480, 360, 99.0, 99.0, 3.0, 4.0).K, Distortion("opencv", (0.3, 0, 0, 0)))
+    views = [replace(view, photo=None) for view in room.scene.views]  # their pixels are in memory
+    wrong = [replace(view, camera=lens) for view in views]
+    found, same = (read_photos(each, FeatureConfig(max_features=100), room.load) for each in (views, wrong))
+    assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(found.features, same.features, strict=True))
+    assert found.lenses == same.lenses
 
 
 def test_advice_names_pairs_and_photos() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recon.geometry.camera import Camera
 from recon.io.exif import exif_focal_px
@@ -43,7 +43,8 @@ class PhotoFeatures:
 
 
 def read_photos(views: Sequence[View], config: FeatureConfig, load: Callable[[View], Image]) -> PhotoFeatures:
-    """Keypoints of the photos of `views`, whose cameras say nothing but the size."""
+    """Keypoints of the photos of `views`. Of their cameras only the size is looked at."""
+    views = [replace(view, camera=_blank(view.camera)) for view in views]
     features = extract_features(views, config, load)
     lenses: list[Lens] = []
     lens_of = []
@@ -55,3 +56,8 @@ def read_photos(views: Sequence[View], config: FeatureConfig, load: Callable[[Vi
             lenses.append(lens)
         lens_of.append(lenses.index(lens))
     return PhotoFeatures(tuple(view.name for view in views), tuple(features), tuple(lenses), tuple(lens_of))
+
+
+def _blank(camera: Camera) -> Camera:
+    """A camera of the same size that knows nothing of the lens."""
+    return Camera.pinhole(camera.width, camera.height, float(max(camera.width, camera.height)))
