@@ -45,11 +45,14 @@ def fresh_run(path: Path, overrides: Sequence[str], bench: str, folder: Path | N
     """Run the scene file `path` with `overrides` in a temporary folder, for `recon bench <bench>`.
 
     folder: one that is kept instead, where stages that an earlier run made in the same way are not made again.
-    Raises ReconError when nothing was held out: there is nothing to measure then.
+    Raises KeyboardInterrupt when the run was stopped, and ReconError when nothing was held out: there is nothing to
+    measure then.
     """
     place = nullcontext(str(folder)) if folder else tempfile.TemporaryDirectory(prefix="recon-bench-")
     with place as name:
         result = run(load_config(path, [*overrides, f"output={name}"]), argv=["recon", "bench", bench, str(path)])
+        if result.interrupted:
+            raise KeyboardInterrupt  # what a stopped run reached is no result
         if "test" not in result.metrics:
             raise ReconError(f"{path}: no held-out views to measure", fix="set views.test or views.file")
         yield Done(Path(name), result.scene, result.metrics)

@@ -16,6 +16,7 @@ from recon.bench.truth import Truth, geometry
 from recon.bench.variants import EXTRAS, PIECES, base_of, ladder, overrides_of
 from recon.errors import ReconError
 from recon.pipeline.config import load_config
+from recon.pipeline.run import RunResult
 from recon.scene import Node, Scene, Splats, View
 from recon.scene.nodes import Camera
 
@@ -120,3 +121,11 @@ def test_what_floats_is_what_is_far_from_the_surface(tmp_path: Path) -> None:
     np.save(tmp_path / "depth" / "0.npy", np.full((64, 64), 2.0, np.float32))
     # Two of the 64 columns lie where the wall and what is before it overlap.
     assert geometry(scene, truth, views[:1])["depth"] == pytest.approx(0.5, abs=0.035)
+
+
+def test_a_run_that_was_stopped_is_no_row(scene_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = RunResult(Scene(), {"test": {"psnr": 9.0}}, interrupted=True)
+    monkeypatch.setattr("recon.bench.runs.run", lambda *args, **more: stopped)
+    with pytest.raises(KeyboardInterrupt):
+        main(Options((scene_file,), variants=("+ dropout",), seeds=1, set=SHORT, out=tmp_path / "quality"))
+    assert not (tmp_path / "quality" / "rows.jsonl").exists()
