@@ -50,7 +50,7 @@ $(PAGE): viewer/package-lock.json viewer/index.html viewer/vite.config.ts $(shel
 	npm run --prefix viewer --silent build
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto -m "not cuda"
+	$(BIN)/python -m pytest -n auto -m "not cuda and not browser"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

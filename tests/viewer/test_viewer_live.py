@@ -32,6 +32,8 @@ from recon.viewer.live import LiveRun
 from recon.viewer.server import ViewerServer
 from recon.viewer.typescript import generate
 
+pytestmark = pytest.mark.browser
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

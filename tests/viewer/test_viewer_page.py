@@ -15,6 +15,8 @@ from family_room import HEIGHT, WIDTH, Served
 
 from recon.viewer.server import ViewerServer
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture
 def spoiled(served: Served, tmp_path: Path) -> Iterator[ViewerServer]:

@@ -12,6 +12,8 @@ from recon.evaluate.mesh_renderer import MeshRenderer
 from recon.render.rasterize import rasterize
 from recon.scene import Splats
 
+pytestmark = pytest.mark.browser
+
 # 8-bit colours after every primitive leave about 50 dB; the mesh's edges are smoothed by the core alone.
 LEAST_DB = {"gaussian": 40.0, "exponential": 40.0, "surfel": 40.0, "triangle": 40.0, "convex": 35.0, "mesh": 30.0}
 

@@ -23,6 +23,8 @@ from recon.scene.store import SceneStore
 from recon.viewer.saved import keyframe_views, parse_saved, read_saved
 from recon.viewer.server import ViewerServer
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture
 def editor(served: Served, tmp_path: Path, browser: Any) -> Iterator[tuple[Tab, ViewerServer]]:
