@@ -89,5 +89,10 @@ def _bundle(reconstruction: Any) -> None:
     options.ceres.solver_options.num_threads = torch.get_num_threads()
     options.ceres.solver_options.max_num_iterations = 50
     options.ceres.solver_options.function_tolerance = 1e-6
-    with quiet_pycolmap():  # the triangulator leaves the log louder than it was
-        pycolmap.bundle_adjustment(reconstruction, options)
+    # What pycolmap.bundle_adjustment does, without its lines on the terminal, which no log level silences.
+    config = pycolmap.BundleAdjustmentConfig()
+    for image_id in reconstruction.reg_image_ids():
+        config.add_image(image_id)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pycolmap.create_default_bundle_adjuster(options, config, reconstruction).solve()
+    reconstruction.update_point_3d_errors()
