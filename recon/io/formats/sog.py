@@ -138,6 +138,10 @@ def _webp(picture: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+# zipfile says NotImplementedError of compressions that it does not know, and RuntimeError of encrypted entries.
+_UNREADABLE = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError)
+
+
 def read(path: Path) -> Splats:
     """A .sog file, or the meta.json of a folder with the images beside it."""
     size = file_size(path)
@@ -165,7 +169,7 @@ def read(path: Path) -> Splats:
                     return file.read(entries[name].file_size)
 
             return _decode(path, from_zip("meta.json"), from_zip)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except _UNREADABLE as error:
         raise damaged(path, "SOG", error) from None
 
 
