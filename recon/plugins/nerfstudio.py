@@ -34,7 +34,7 @@ from recon.pipeline.document import Document
 from recon.plugins.nerfstudio_data import as_view, photo, training_scene, with_start
 from recon.render.image_loss import l1_ssim
 from recon.render.rasterize import RasterConfig, rasterize
-from recon.splats.loop import Attempt, Loop
+from recon.splats.loop import HalfDone, Loop
 from recon.splats.optimize import begin
 
 # nerfstudio's own loading fails without.
@@ -75,7 +75,7 @@ class ReconModel(SplatfactoModel):
         self.step = 0
         self.background_color = get_color(self.config.background_color)
         self.loop: Loop | None = None
-        self.attempt: Attempt | None = None
+        self.half_done: HalfDone | None = None
         self.saved: dict[str, Any] = {}
 
     def get_param_groups(self) -> dict[str, list[torch.nn.Parameter]]:
@@ -122,9 +122,9 @@ class ReconModel(SplatfactoModel):
 
     def _finish(self, step: int) -> None:
         """After nerfstudio has propagated the loss back."""
-        if self.loop is not None and self.attempt is not None:
-            self.loop.finish(self.attempt)
-            self.attempt = None
+        if self.loop is not None and self.half_done is not None:
+            self.loop.finish(self.half_done)
+            self.half_done = None
             self._publish()
 
     def _publish(self) -> None:
@@ -178,9 +178,13 @@ class ReconModel(SplatfactoModel):
             return {}
         if self.training:
             assert self.loop is not None and camera.metadata is not None
-            self.attempt = self.loop.forward(int(camera.metadata["cam_idx"]))
-            render = self.attempt.render
-            return {"rgb": render.color, "accumulation": render.alpha[..., None], "background": self.attempt.background}
+            self.half_done = self.loop.forward(int(camera.metadata["cam_idx"]))
+            render = self.half_done.render
+            return {
+                "rgb": render.color,
+                "accumulation": render.alpha[..., None],
+                "background": self.half_done.background,
+            }
         view, params = as_view(camera), self._ours()
         width, height = view.camera.width, view.camera.height
         background = self.background_color.to(self.device)
@@ -203,9 +207,9 @@ class ReconModel(SplatfactoModel):
 
     def get_metrics_dict(self, outputs: dict[str, Tensor], batch: dict[str, Any]) -> dict[str, Any]:
         """For the log."""
-        if self.attempt is not None and self.training:
-            seen = self.attempt.photo
-            error = psnr(outputs["rgb"].detach().clamp(0, 1), seen.target(self.attempt.background), seen.weight)
+        if self.half_done is not None and self.training:
+            seen = self.half_done.photo
+            error = psnr(outputs["rgb"].detach().clamp(0, 1), seen.target(self.half_done.background), seen.weight)
         else:
             error = psnr(outputs["rgb"], *self._truth(outputs, batch))
         return {"psnr": torch.tensor(error), "gaussian_count": self.num_points}
@@ -214,8 +218,8 @@ class ReconModel(SplatfactoModel):
         self, outputs: dict[str, Tensor], batch: dict[str, Any], metrics_dict: dict[str, Any] | None = None
     ) -> dict[str, Tensor]:
         """The loss of the iteration, regularisers included; outside of training the mean absolute difference."""
-        if self.training and self.attempt is not None:
-            return {"main_loss": self.attempt.loss}
+        if self.training and self.half_done is not None:
+            return {"main_loss": self.half_done.loss}
         return {"main_loss": (outputs["rgb"] - self._truth(outputs, batch)[0]).abs().mean()}
 
     def get_image_metrics_and_images(

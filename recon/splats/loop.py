@@ -21,7 +21,7 @@ from recon.splats.state import TrainState
 
 
 @dataclass(frozen=True)
-class Attempt:
+class HalfDone:
     """What the first half of an iteration left."""
 
     photo: TrainingPhoto
@@ -66,7 +66,7 @@ class Loop:
         self.finish(done)
         return done.loss.detach(), error
 
-    def forward(self, index: int) -> Attempt:
+    def forward(self, index: int) -> HalfDone:
         """Render training photo `index` at the size that is due, and compare."""
         state, config = self.state, self.config
         iteration, progress = state.iteration, state.iteration / config.iterations
@@ -103,10 +103,10 @@ class Loop:
         for regularizer in self.regularizers:
             extra = regularizer.loss(state, Drawn(photo, background, render, draw), progress)
             loss = loss if extra is None else loss + extra
-        return Attempt(photo, background, render, loss, probe, index, delta)
+        return HalfDone(photo, background, render, loss, probe, index, delta)
 
     @torch.no_grad()
-    def finish(self, done: Attempt) -> None:
+    def finish(self, done: HalfDone) -> None:
         """Step, once the loss of `done` has been propagated back to the parameters."""
         state, iteration = self.state, self.state.iteration
         progress = iteration / self.config.iterations

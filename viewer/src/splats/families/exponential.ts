@@ -1,6 +1,7 @@
 import fragment from "../../shaders/exponential.frag.glsl?raw";
 import vertex from "../../shaders/exponential.vert.glsl?raw";
 import type { CloudFamily } from "./family";
+import { packOriented } from "./oriented";
 
 export const EXPONENTIAL: CloudFamily = {
     name: "exponential",
@@ -9,18 +10,8 @@ export const EXPONENTIAL: CloudFamily = {
     fragment,
     rows: 1,
     pack(arrays, values, centers) {
-        const positions = arrays.need("POSITION");
-        const rotations = arrays.need("_RECON_ROTATION");
-        const scales = arrays.need("_RECON_SCALE3");
+        packOriented(arrays, values, centers, "_RECON_SCALE3", 3);
         const exponents = arrays.need("_RECON_EXPONENT");
-        const opacities = arrays.need("_RECON_OPACITY");
-        centers.set(positions);
-        for (let i = 0; i < arrays.count; ++i) {
-            values.set(positions.subarray(3 * i, 3 * i + 3), 12 * i);
-            values[12 * i + 3] = opacities[i]!;
-            values.set(rotations.subarray(4 * i, 4 * i + 4), 12 * i + 4);
-            values.set(scales.subarray(3 * i, 3 * i + 3), 12 * i + 8);
-            values[12 * i + 11] = exponents[i]!;
-        }
+        for (let i = 0; i < arrays.count; ++i) values[12 * i + 11] = exponents[i]!;
     },
 };
