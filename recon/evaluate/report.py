@@ -143,7 +143,7 @@ def _views(report: Report) -> str:
     cards = "".join(
         f'<section class="view"><header><b>{escape(one.name)}</b>'
         f"<span>{one.psnr:.2f} dB · SSIM {one.ssim:.3f}</span></header>"
-        f'<div class="three{shape}">{figure(one.photo, "photo", one.name)}{figure(one.rendered, "render", one.name)}'
+        f'<div class="row{shape}">{figure(one.photo, "photo", one.name)}{figure(one.rendered, "render", one.name)}'
         f"{figure(one.error, 'error', one.name)}{mesh_figure(one)}</div></section>"
         for one in report.pictures
     )
