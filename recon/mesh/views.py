@@ -74,10 +74,12 @@ class SurfaceView:
 
 
 def surface_views(splats: Splats, views: Sequence[View], *, coverage: bool, antialias: bool) -> list[SurfaceView]:
-    """Render `splats`, made firmer, at the cameras of `views` and read their photos.
+    """Render `splats`, firmer where an object is cut out, at the cameras of `views` and read their photos.
 
     Splats trained on few photos are soft: half of the light has passed their outer layers, and median depths lie behind
     the surface (on spot, 9 photos, half of them by more than 0.5 % of its size). Raising all opacities moves them out.
+    Not where photos are filled to their edges: there it makes haze before the cameras opaque, which nothing carves
+    (fox, 9 photos, unused training photos: a mesh of 14.6 to 16.6 dB with, 20.2 dB without).
 
     coverage: the alpha of photos says how much of a pixel the object covers; otherwise how much the pixel counts.
     Raises ReconError for no splats, no views, a view without a photo, and when no view sees anything.
@@ -152,7 +154,7 @@ def mesh_views(vertices: Tensor, faces: Tensor, views: Sequence[View], *, covera
 @torch.no_grad()
 def _seen(splats: Splats, view: View, coverage: bool, antialias: bool) -> SurfaceView:
     camera = view.camera
-    params = {**splats.params, "opacity_logits": splats["opacity_logits"] + _FIRMER}
+    params = {**splats.params, "opacity_logits": splats["opacity_logits"] + (_FIRMER if coverage else 0.0)}
     render = rasterize(
         params, view.world_to_camera.float(), camera.K.float(), camera.width, camera.height,
         family=splats.family, normal=True, median_depth=True, config=RasterConfig(antialias=antialias),
