@@ -1,5 +1,5 @@
-"""Imports point one way: geometry, scene, (io, render), (poses, splats, mesh, evaluate), pipeline, then
-(cli, bench, viewer).
+"""Imports point one way: geometry, scene, (io, render), priors, (poses, splats, mesh, evaluate),
+pipeline, then (cli, bench, viewer).
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ RANK = {
     "scene": 1,
     "io": 2,
     "render": 2,
-    "poses": 3,
-    "splats": 3,
-    "mesh": 3,
-    "evaluate": 3,
-    "pipeline": 4,
-    "plugins": 5,
-    "cli": 6,
-    "bench": 6,
-    "viewer": 6,
+    "priors": 3,
+    "poses": 4,
+    "splats": 4,
+    "mesh": 4,
+    "evaluate": 4,
+    "pipeline": 5,
+    "plugins": 6,
+    "cli": 7,
+    "bench": 7,
+    "viewer": 7,
 }
 
 

@@ -1,0 +1,57 @@
+"""Priors: what networks may add to a few photos.
+
+A new prior is a file here with a config class (a `name`, what it needs, and `load`) and a line in `AnyPrior`. This
+package lies below the stages: it knows views and pictures, and nothing of how splats are optimised. What trains a prior
+on runs of recon needs the stages, and lies above them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, get_args
+
+from pydantic import Field
+
+from recon.priors.adapter import PriorConfig
+from recon.priors.depth import DepthConfig
+from recon.priors.normals import NormalsConfig
+from recon.priors.protocol import (
+    ClipPrior,
+    Depth,
+    DepthPrior,
+    NormalPrior,
+    Prior,
+    Reference,
+    Repaired,
+    RepairPrior,
+    RepairRequest,
+    ScorePrior,
+)
+
+AnyPrior = Annotated[
+    DepthConfig
+    | NormalsConfig,
+    Field(discriminator="name"),
+]  # fmt: skip
+"""An entry of `splats.priors`."""
+
+PRIORS: Mapping[str, type[PriorConfig]] = {
+    one.__dataclass_fields__["name"].default: one for one in get_args(get_args(AnyPrior)[0])
+}
+"""Config classes by name."""
+
+__all__ = [
+    "PRIORS",
+    "AnyPrior",
+    "ClipPrior",
+    "Depth",
+    "DepthPrior",
+    "NormalPrior",
+    "Prior",
+    "PriorConfig",
+    "Reference",
+    "RepairPrior",
+    "RepairRequest",
+    "Repaired",
+    "ScorePrior",
+]
