@@ -32,8 +32,12 @@ class Shoot:
 def make_shoot(
     count: int = 5, points: int = 300, step_deg: float = 12.0, focal: float = 0.8, wrong: float = 0.1,
     noise_px: float = 0.3, focals: list[float] | None = None, exif: float | None = None,
+    off_center: tuple[float, float] = (0.0, 0.0),
 ) -> Shoot:  # fmt: skip
-    """`count` photos, `step_deg` apart, of which each has `focal` or its own of `focals`."""
+    """`count` photos, `step_deg` apart, of which each has `focal` or its own of `focals`.
+
+    off_center: px, of the principal point from the middle.
+    """
     generator = torch.Generator().manual_seed(0)
     cloud = torch.rand(points, 3, generator=generator, dtype=torch.float64) * 2 - 1
     descriptors = torch.nn.functional.normalize(torch.randn(points, 128, generator=generator), dim=1)
@@ -46,6 +50,7 @@ def make_shoot(
         up = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
         pose = rigid.look_at(eye, torch.zeros(3, dtype=torch.float64), up)
         camera = Camera.pinhole(WIDTH, HEIGHT, own * WIDTH)
+        camera.K[:2, 2] += torch.tensor(off_center)
         pixels = project(rigid.transform_points(pose, cloud), camera.K)
         pixels = pixels + noise_px * torch.randn(points, 2, generator=generator, dtype=torch.float64)
         poses.append(pose)

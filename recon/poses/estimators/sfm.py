@@ -20,6 +20,7 @@ from recon.poses.sfm.evidence import weigh
 from recon.poses.sfm.mapping import Model, Pair
 from recon.poses.sfm.pairs import match_photos
 from recon.poses.sfm.photos import PhotoFeatures, read_photos
+from recon.poses.sfm.polish import polish
 from recon.poses.sfm.resection import locate
 from recon.poses.sfm.search import Found, doubts, search
 from recon.poses.sfm.world import moved_pose, world_from_model
@@ -54,7 +55,7 @@ class SfmPoses:
         matches, repeats = match_photos(photos, config, given.seed, progress)
         found = search(photos, matches, config, given.seed, progress)
         best = self._checked(photos, matches, found)
-        model = adjust(best.model, matches, given.seed)
+        model = polish(adjust(best.model, matches, given.seed), config.polish)
         moved, registered = _moved(model, views)
         out = [
             Skipped(

@@ -13,6 +13,18 @@ from recon.poses.matching import MatchConfig
 
 
 @config
+class PolishConfig:
+    """The last bundle adjustment, in which what is known of lenses beforehand has a weight."""
+
+    iterations: Annotated[int, Field(ge=0)] = 30
+    """Steps at most; 0 leaves it out."""
+    center_spread: Annotated[float, Field(gt=0)] = 0.01
+    """How far the principal point may plausibly be from the middle, as a standard deviation in longer sides."""
+    distortion_spread: Annotated[float, Field(gt=0)] = 0.1
+    """The same for the first term of radial distortion, where it is an unknown at all."""
+
+
+@config
 class SfmConfig:
     """Cameras from photos alone, for few photos: many quick attempts, and the one that the evidence speaks for."""
 
@@ -46,3 +58,4 @@ class SfmConfig:
     """Focal length of most photos in longer sides: phones 0.7, cameras at 35 mm 1.0, at 50 mm 1.4."""
     exif_spread: Annotated[float, Field(gt=0)] = 0.1
     """The same for a focal length that a photo's header gives."""
+    polish: PolishConfig = field(default_factory=PolishConfig)
