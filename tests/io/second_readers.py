@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -73,6 +74,57 @@ def by_plyfile(path: Path) -> Splats:
             "sh_coeffs": harmonics,
         },
     )  # fmt: skip
+
+
+def by_pygltflib(path: Path) -> Splats:
+    """A GLB whose only splats are Gaussians: attributes by the names of the extension, rotations xyzw."""
+    pygltflib = pytest.importorskip("pygltflib")
+    document = pygltflib.GLTF2().load(str(path))
+    primitive = next(p for m in document.meshes for p in m.primitives if p.extensions)
+    attributes: dict[str, int] = json.loads(primitive.attributes.to_json())
+
+    def column(name: str, width: int) -> np.ndarray:
+        accessor = document.accessors[attributes[name]]
+        view = document.bufferViews[accessor.bufferView]
+        start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
+        stride = (view.byteStride or 4 * width) // 4
+        data = np.frombuffer(document.binary_blob(), np.float32, stride * (accessor.count - 1) + width, start)
+        return np.lib.stride_tricks.as_strided(data, (accessor.count, width), (4 * stride, 4)).copy()
+
+    khr = "KHR_gaussian_splatting:"
+    degree = max(int(name.split("_")[-3]) for name in attributes if "SH_DEGREE" in name)
+    harmonics = [column(f"{khr}SH_DEGREE_{l}_COEF_{m}", 3) for l in range(degree + 1) for m in range(2 * l + 1)]
+    return _activated(
+        column("POSITION", 3), column(f"{khr}ROTATION", 4)[:, [3, 0, 1, 2]], column(f"{khr}SCALE", 3),
+        column(f"{khr}OPACITY", 1)[:, 0], np.stack(harmonics, axis=1),
+    )  # fmt: skip
+
+
+def by_pxr(path: Path) -> Splats:
+    """A USD stage, by Pixar's library."""
+    pytest.importorskip("pxr", reason="pip install usd-core")
+    from pxr import Usd, UsdVol
+
+    stage = Usd.Stage.Open(str(path))  # prims live as long as it does
+    field = UsdVol.ParticleField3DGaussianSplat.Get(stage, "/scene/splats")
+    turns = [[turn.GetReal(), *turn.GetImaginary()] for turn in field.GetOrientationsAttr().Get()]
+    means = np.array(field.GetPositionsAttr().Get())
+    harmonics = np.array(field.GetRadianceSphericalHarmonicsCoefficientsAttr().Get())
+    return _activated(
+        means, np.array(turns, np.float32), np.array(field.GetScalesAttr().Get()),
+        np.array(field.GetOpacitiesAttr().Get()), harmonics.reshape(len(means), -1, 3),
+    )  # fmt: skip
+
+
+def _activated(
+    means: np.ndarray, quats: np.ndarray, scales: np.ndarray, opacities: np.ndarray, harmonics: np.ndarray
+) -> Splats:
+    """Of formats that store scales and opacities as they are."""
+    a = opacities.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        arrays = {"means": means, "quats": quats, "log_scales": np.log(scales), "opacity_logits": np.log(a / (1 - a)),
+                  "sh_coeffs": harmonics}  # fmt: skip
+    return Splats("gaussian", {name: torch.from_numpy(value.astype(np.float32)) for name, value in arrays.items()})
 
 
 def by_us(path: Path) -> Splats:

@@ -5,20 +5,30 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import asymmetric_scene
 import numpy as np
 import pytest
 import torch
+from precision import EXACT, HALF_STEP, PRECISION, Precision, assert_same
 from random_splats import random_family
-from scipy.spatial import cKDTree
-from second_readers import TOOLS, by_gsply, by_plyfile, by_splat_transform, by_us, node_tool, splat_transform
+from second_readers import (
+    TOOLS,
+    by_gsply,
+    by_plyfile,
+    by_pxr,
+    by_pygltflib,
+    by_splat_transform,
+    by_us,
+    node_tool,
+    splat_transform,
+)
 
 from recon.cli.export import Name
 from recon.errors import ReconError
-from recon.geometry import quaternion, rigid, spherical_harmonics
+from recon.geometry import quaternion, rigid
 from recon.io.formats import FORMATS, format_of, read_splats
 from recon.scene import Node, Scene, Splats
 from recon.scene.edit import select
@@ -27,37 +37,11 @@ from recon.scene.families import FAMILIES
 COUNT = 300
 
 
-@dataclass(frozen=True)
-class Precision:
-    """What a format promises. Positions in scene units, rotations in degrees, opacities and colours in [0, 1]."""
-
-    position: float
-    rotation: float
-    log_scale: float
-    opacity: float
-    color: float
-    sh_degree: int = 3
-
-
-HALF_STEP = 0.5 / 255 + 1e-6
-# Positions: the fixture spans about 12 units. Rotations: a step of 1/512, 1/1023 or 1/255 in each of three components.
-# Logarithms of scales: 1/16 steps, 11 bits between bounds, or a codebook. Colours: errors of 8-bit harmonics add up.
-EXACT = Precision(0, 2e-5, 0, 1e-6, 1e-6)
-PRECISION = {
-    "ply": EXACT,
-    "glb": Precision(0, 2e-5, 1e-6, 1e-6, 1e-6),
-    "usd": Precision(0, 2e-5, 1e-6, 1e-6, 1e-6),
-    "splat": Precision(0, 2.0, 1e-6, HALF_STEP, HALF_STEP, 0),
-    "compressed-ply": Precision(0.004, 0.3, 0.001, HALF_STEP, 0.05),
-    "spz": Precision(1e-5, 0.3, 1 / 32 + 1e-6, HALF_STEP, 0.02),
-    "spz4": Precision(1e-5, 0.3, 1 / 32 + 1e-6, HALF_STEP, 0.02),
-    "sog": Precision(4e-4, 1.2, 0.03, HALF_STEP, 0.03),
-}
 Reader = Callable[[Path], Splats]
 READERS: dict[str, tuple[Reader, ...]] = {
     "ply": (by_us, by_plyfile, by_gsply, by_splat_transform),
-    "glb": (by_us,),
-    "usd": (by_us,),
+    "glb": (by_us, by_pygltflib),
+    "usd": (by_us, by_pxr),
     "splat": (by_us, by_splat_transform),
     "compressed-ply": (by_us, by_gsply, by_splat_transform),
     "spz": (by_us, by_gsply, by_splat_transform),
@@ -68,28 +52,6 @@ READERS: dict[str, tuple[Reader, ...]] = {
 
 def asymmetric(count: int = COUNT) -> Scene:
     return Scene(nodes=(Node("splats", asymmetric_scene.splats(count)),))
-
-
-def assert_same(found: Splats, wanted: Splats, precision: Precision) -> None:
-    """Splats may come in another order: each is compared with the nearest."""
-    assert len(found) == len(wanted) and found.sh_degree == precision.sh_degree
-    distance, which = cKDTree(found["means"].numpy()).query(wanted["means"].numpy())
-    assert len(set(which)) == len(wanted), "two splats became one"
-    assert distance.max() <= precision.position
-    rows = torch.from_numpy(which)
-    a, b = (quaternion.normalize(one.double()) for one in (found["quats"][rows], wanted["quats"]))
-    angles = 2 * torch.rad2deg(torch.asin(((a - b).norm(dim=1).minimum((a + b).norm(dim=1)) / 2).clamp(max=1)))
-    assert angles.max() <= 2 * precision.rotation  # both the angle between quaternions, and twice it of the rotation
-    assert (found["log_scales"][rows] - wanted["log_scales"]).abs().max() <= precision.log_scale
-    opacities = (found["opacity_logits"][rows].sigmoid() - wanted["opacity_logits"].sigmoid()).abs()
-    assert opacities.max() <= precision.opacity
-    directions = torch.nn.functional.normalize(torch.randn(6, 3, generator=torch.Generator().manual_seed(1)), dim=-1)
-    for direction in directions:
-        seen = [
-            (spherical_harmonics.evaluate(one, direction, precision.sh_degree) + 0.5).clamp(0, 1)
-            for one in (found["sh_coeffs"][rows], wanted["sh_coeffs"])
-        ]
-        assert (seen[0] - seen[1]).abs().max() <= precision.color
 
 
 @pytest.mark.parametrize(("name", "reader"), [(name, one) for name, readers in READERS.items() for one in readers])
