@@ -13,7 +13,6 @@ from recon.poses.features import undistort_pixels
 from recon_datasets.scenes import Item, SceneModel
 from recon_datasets.shapes import Array, dot
 
-LIGHT = np.array([-0.45, -0.35, 0.82]) / np.linalg.norm([-0.45, -0.35, 0.82])
 SKY = np.array([0.75, 0.82, 0.9])
 CHUNK = 1 << 16  # rays at a time: the arrays of one chunk stay in the cache
 
@@ -115,16 +114,17 @@ def shade(model: SceneModel, origins: Array, directions: Array, bounces: int = 1
     away = dot(normals, directions[hit]) > 0
     normals[away] *= -1
 
-    light = LIGHT.astype(origins.dtype)
+    light = (np.array(model.light.direction) / np.linalg.norm(model.light.direction)).astype(origins.dtype)
     casters = tuple(item for item in model.items if item.casts_shadow)
     blocked, _ = trace(casters, points + 1e-3 * normals, np.tile(light, (len(points), 1)))
     direct = np.clip(dot(normals, light[None]), 0, None) * np.isinf(blocked)
-    ambient = 0.42 + 0.16 * normals[:, 2]
+    ambient = model.light.ambient + 0.16 * normals[:, 2]
     half = light - directions[hit]
     half /= np.sqrt(dot(half, half))[:, None]
     shine = np.array([item.shine for item in model.items], origins.dtype)[which[hit]]
     highlight = shine * np.clip(dot(normals, half), 0, None) ** 40 * np.isinf(blocked)
-    color[hit] = albedo * (ambient + 0.75 * direct)[:, None] + 0.6 * highlight[:, None]
+    tint = np.array(model.light.tint, origins.dtype)
+    color[hit] = albedo * (ambient + model.light.sun * direct)[:, None] * tint + 0.6 * highlight[:, None]
     mirror = np.array([item.mirror for item in model.items], origins.dtype)[which[hit]]
     bright = np.flatnonzero((mirror > 0) & (bounces > 0))
     if len(bright):

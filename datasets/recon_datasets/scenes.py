@@ -15,6 +15,20 @@ from recon_datasets.shapes import Array, Box, Cylinder, Rectangle, Shape, Sheet,
 
 
 @dataclass(frozen=True)
+class Light:
+    """The sun, and what comes from everywhere."""
+
+    direction: tuple[float, float, float] = (-0.45, -0.35, 0.82)
+    """Towards the sun, world; of any length."""
+    sun: float = 0.75
+    """Strength of the direct light."""
+    ambient: float = 0.42
+    """Strength of the other."""
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Colour of both."""
+
+
+@dataclass(frozen=True)
 class Item:
     """A shape in the world."""
 
@@ -52,6 +66,7 @@ class SceneModel:
     """Half the side of the room around the origin, m."""
     exposure: float = 0.0
     """Standard deviation of the training photos' gain, as a natural logarithm; a third of it for each colour."""
+    light: Light = Light()
 
     def at(self, share: float | None) -> SceneModel:
         """The scene when `share` of the photos is taken, in [0, 1]; None: what stays alone."""
