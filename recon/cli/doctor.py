@@ -21,7 +21,7 @@ class Doctor:
     def run(self, argv: Sequence[str]) -> int:
         """Returns the exit code: 0, or 1 when something that recon cannot do without is missing or broken."""
         broken = False
-        for state, name, words in (*_packages(), *_core(), *_gpu(), *_extras(), *_weights()):
+        for state, name, words in (*_packages(), *_core(), *_gpu(), *_extras(), *_priors(), *_weights()):
             print(f"{state:<7}{name:<24}{words}")
             broken = broken or state == BROKEN
         if broken:
@@ -88,6 +88,19 @@ def _extras() -> Iterator[Line]:
         missing = [name for name in wanted if not _version(name)]
         words = f"missing {', '.join(missing)}; `pip install 'recon[{extra}]'`" if missing else ", ".join(wanted)
         yield ABSENT if missing else OK, f"extra {extra}", words
+
+
+def _priors() -> Iterator[Line]:
+    """What `splats.priors` may name, and whether it can run here."""
+    from recon.priors import PRIORS
+
+    for name, prior in PRIORS.items():
+        missing = prior.missing()
+        if missing:
+            words = f"missing {', '.join(missing)}; `pip install 'recon[{prior.extra}]'`"
+        else:
+            words = f"with a checkpoint, such as `hf download {prior.model}`" if prior.model else "ready"
+        yield ABSENT if missing else OK, f"prior {name}", words
 
 
 def _weights() -> Iterator[Line]:

@@ -79,7 +79,7 @@ class Render:
 
     def _cameras(self, views: list[View], which: str) -> list[View]:
         """The scene's own views or the frames of the path that they lead."""
-        from recon.evaluate.camera_path import between, orbit
+        from recon.scene.camera_path import between, orbit
         from recon.scene.folder import output_folder
 
         if self.path == "saved":

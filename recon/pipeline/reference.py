@@ -33,7 +33,8 @@ output: out/fox
 - Relative paths start from the folder of the file; in `--set`, from the current folder.
 - `${NAME}` is replaced by an environment variable, `${NAME:-text}` has a default, `$${` writes a literal `${`.
 - An unknown key, a wrong type or a value out of range is an error that names file, line, key and what was wanted.
-- A section that offers several variants, such as `splats.density`, is chosen by its first key.
+- A section that offers several variants, such as `splats.density`, is chosen by its first key; an entry of
+  `splats.priors` by its `name`.
 
 A stage whose settings and inputs have not changed is not made again; `--force` makes it again, `--resume` continues
 an interrupted optimisation.
@@ -51,8 +52,8 @@ def _section(cls: type, prefix: str, variant: bool = False) -> Iterator[str]:
     text = inspect.cleandoc(cls.__doc__ or "")
     descriptions = TypeAdapter(cls).json_schema(mode="validation")
     if variant:
-        first, schema_of_first = next(iter(descriptions["properties"].items()))
-        title += f" with `{first}: {schema_of_first['const']}`"
+        kinds = ((key, one["const"]) for key, one in descriptions["properties"].items() if "const" in one)
+        title += " with `{}: {}`".format(*next(kinds))
     yield f"\n## {title}\n\n{' '.join(text.split())}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
     inner: list[tuple[str, type, bool]] = []
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
@@ -60,7 +61,9 @@ def _section(cls: type, prefix: str, variant: bool = False) -> Iterator[str]:
         classes = schema.config_classes(cls, name)
         inner += [(f"{prefix}{name}.", member, len(classes) > 1) for member in classes]
         meaning = " ".join(str(descriptions["properties"][name].get("description", "")).split())
-        kind = "section" if classes else _kind(descriptions["properties"][name])
+        listed = descriptions["properties"][name].get("type") == "array"
+        kind = "list of sections" if classes and listed else "section" if classes else None
+        kind = kind or _kind(descriptions["properties"][name])
         yield f"| `{name}` | {kind} | {_default(field, bool(classes))} | {meaning} |\n"
     for path, member, one_of_several in inner:
         yield from _section(member, path, one_of_several)

@@ -44,12 +44,14 @@ def explain(error: ValidationError, root: type, document: Document, name: str) -
     where = place.source if place else name
     dotted = ".".join(str(part) for part in path)
     if problem["type"] == "unexpected_keyword_argument":
-        return _unknown_key(root, path, where)
+        return _unknown_key(root, path, where, _member(root, path[:-1], problem["loc"]))
     if problem["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         key = str(problem["loc"][-1])
         return ReconError(
             f"{where.rsplit(':', 1)[0]}: key {'.'.join((*map(str, path), key))!r} is missing", fix="add it"
         )
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return _unknown_member(problem["ctx"], value, f"{where}: {dotted}")
     same = [other for other in problems if _real_path(other["loc"], document.data)[0] == path]
     wanted = list(dict.fromkeys(_wanted(other) for other in same))
     return ReconError(
@@ -60,13 +62,13 @@ def explain(error: ValidationError, root: type, document: Document, name: str) -
     )
 
 
-def _unknown_key(root: type, path: KeyPath, where: str) -> ReconError:
+def _unknown_key(root: type, path: KeyPath, where: str, member: type | None) -> ReconError:
     section, key = path[:-1], str(path[-1])
-    known = known_keys(root, section)
+    known = known_keys(root, section) if member is None else sorted(_fields(member))
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     prefix = "".join(f"{part}." for part in section)
     guesses = [prefix + name for name in near]
-    if not guesses:
+    if not guesses and member is None:
         # The key may be right and its section wrong.
         every = {".".join(map(str, found)): found[-1] for found in _all_keys(root)}
         guesses = [dotted for dotted, last in every.items() if last == key]
@@ -75,6 +77,25 @@ def _unknown_key(root: type, path: KeyPath, where: str) -> ReconError:
     return ReconError(
         f"{where}: unknown key {prefix + key!r}" + ("" if fix else f"; known: {', '.join(known)}"), fix=fix
     )
+
+
+def _member(root: type, section: KeyPath, location: tuple[int | str, ...]) -> type | None:
+    """The class among several that a section of a list is for, where pydantic says which one it took."""
+    classes = [cls for hint in _hints_at(root, section) for cls in _classes(hint)]
+    named = [cls for cls in classes if str(getattr(cls, "name", "")) in map(str, location)]
+    return named[0] if len(classes) > 1 and named else None
+
+
+def _unknown_member(context: Any, value: Any, where: str) -> ReconError:
+    """The entry of a list whose kind, such as the `name` of a prior, is none of those that there are."""
+    key = context["discriminator"].strip("'")
+    # Pydantic quotes them for people: "'depth', 'normals'".
+    known = [tag.strip(" '") for tag in context.get("expected_tags", "").split(",") if tag]
+    if "tag" not in context:
+        return ReconError(where, found=_show(value), wanted=f"a section with the key {key!r}", fix="see docs/config.md")
+    near = difflib.get_close_matches(str(context["tag"]), known, n=1, cutoff=0.4)
+    fix = f"did you mean {near[0]!r}?" if near else "see docs/config.md"
+    return ReconError(f"{where}: unknown {key} {context['tag']!r}; known: {', '.join(known)}", fix=fix)
 
 
 def _wanted(problem: Any) -> str:

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from recon.errors import ReconError
+from recon.priors import PriorConfig
 from recon.scene.atomic import atomic_path
 from recon.scene.nodes import View
 from recon.splats.config import SplatsConfig
 from recon.splats.families import Family
+from recon.splats.guidance.views import NovelViews
 from recon.splats.poses import Cameras
 from recon.splats.start import hash_splats
 from recon.splats.state import TrainState
@@ -44,12 +46,19 @@ def fingerprint(config: SplatsConfig, views: Sequence[View], seed: int, refine_p
     settings = {key: value for key, value in asdict(config).items() if key not in _IRRELEVANT}
     # A file's content counts and its name does not.
     settings["init"]["file"] = config.init.file and hash_splats(config.init.file)
+    settings["priors"] = [_prior(prior) for prior in config.priors]
     cameras = [
         [view.name, view.camera.width, view.camera.height, view.camera.K.tolist(), view.world_to_camera.tolist()]
         for view in views
     ]
     text = json.dumps([settings, cameras, seed, refine_poses], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _prior(prior: PriorConfig) -> dict[str, Any]:
+    """Settings of a prior; of files their content."""
+    plain = {key: value for key, value in asdict(prior).items() if not isinstance(value, Path)}
+    return plain | {"content": prior.content()}
 
 
 def save_checkpoint(folder: Path, state: TrainState, journal: Journal, key: str) -> Path:
@@ -67,6 +76,8 @@ def save_checkpoint(folder: Path, state: TrainState, journal: Journal, key: str)
         }
     if state.cameras is not None:
         tensors |= {f"cameras/{name}": value for name, value in state.cameras.tensors().items()}
+    if state.novel is not None:
+        tensors |= {f"novel/{name}": value.cpu().contiguous() for name, value in state.novel.tensors().items()}
     header = {
         "format": _FORMAT,
         "fingerprint": key,
@@ -108,7 +119,7 @@ def load_checkpoint(
                 fix=f"restore those settings or {again}",
             )
         groups: dict[str, dict[str, Tensor]] = {
-            name: {} for name in ("params", "exp_avg", "exp_avg_sq", "stats", "cameras")
+            name: {} for name in ("params", "exp_avg", "exp_avg_sq", "stats", "cameras", "novel")
         }
         for name, value in tensors.items():
             if "/" in name:
@@ -127,6 +138,7 @@ def load_checkpoint(
             stats=groups["stats"],
             cameras=None if cameras is None else cameras.restored(groups["cameras"]),
             order=header["order"],
+            novel=NovelViews.restored(groups["novel"]),
         )
         return state, Journal(**header["journal"])
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:

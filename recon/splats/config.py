@@ -11,12 +11,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from recon.config import config
+from recon.priors import AnyPrior
 from recon.splats.density import GradientConfig, McmcConfig
 from recon.splats.families.convex import ConvexConfig
 from recon.splats.families.exponential import ExponentialConfig
 from recon.splats.families.gaussian import GaussianConfig
 from recon.splats.families.surfel import SurfelConfig
 from recon.splats.families.triangle import TriangleConfig
+from recon.splats.guidance.config import GuidanceConfig
 from recon.splats.init import InitConfig
 from recon.splats.poses import RefineConfig
 from recon.splats.regularizers import BinocularConfig, DropoutConfig, OpacityDecayConfig
@@ -75,6 +77,9 @@ class SplatsConfig:
     opacity_decay: OpacityDecayConfig = field(default_factory=OpacityDecayConfig)
     dropout: DropoutConfig = field(default_factory=DropoutConfig)
     binocular: BinocularConfig = field(default_factory=BinocularConfig)
+    priors: tuple[AnyPrior, ...] = ()
+    """What networks add (docs/priors.md): a list such as `[{name: difix, checkpoint: /path}]`."""
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     visible_adam: bool = False
     """Let Adam skip the primitives that the photo of the iteration does not show: quicker, and their moments wait."""
     antialias: bool = False

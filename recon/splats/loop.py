@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from recon.priors.surroundings import Drawn as Shown
 from recon.render.gsplat_backend import rasterize_gsplat
 from recon.render.rasterize import RasterConfig, Render, rasterize
+from recon.scene.nodes import View
 from recon.splats.adam import adam_update
 from recon.splats.config import SplatsConfig
 from recon.splats.density import DensityStrategy
+from recon.splats.guidance.guide import Guide
 from recon.splats.losses import choose_background, photometric_loss, squared_error
 from recon.splats.photos import TrainingPhoto
 from recon.splats.poses import corrected
@@ -38,6 +42,21 @@ class HalfDone:
     """Correction of its camera, where these are refined."""
 
 
+class Look(Protocol):
+    """Draws the splats of an iteration."""
+
+    def __call__(
+        self, world_to_camera: Tensor, K: Tensor, size: tuple[int, int], background: Tensor, depth: bool = False,
+        probe: Tensor | None = None,
+    ) -> Render: ...  # fmt: skip
+
+
+def _lens(view: View, like: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """Pose, K and size of a view, on the device of `like`."""
+    camera = view.camera
+    return view.world_to_camera.to(like), camera.K.to(like), (camera.width, camera.height)
+
+
 class Loop:
     """One iteration after another on a state."""
 
@@ -49,7 +68,9 @@ class Loop:
         regularizers: list[Regularizer],
         levels: list[list[TrainingPhoto]],
         background: tuple[float, float, float] | None,
+        guide: Guide | None = None,
     ) -> None:
+        self.guide = guide
         self.state, self.config, self.strategy, self.regularizers = state, config, strategy, regularizers
         self.levels, self.background = levels, background
         self.raster = RasterConfig(antialias=config.antialias)
@@ -78,24 +99,16 @@ class Loop:
             photo = replace(photo, world_to_camera=pose.to(photo.world_to_camera.device))
         background = choose_background(photo, config.loss, self.background, state.generator)
 
+        if self.guide is not None and self.guide.due(state):
+            self.guide.refresh(state, self.levels[-1], self._shown)
         params = state.params
         for regularizer in self.regularizers:
             params = regularizer.render_parameters(state, params, progress)
         probe = self._fresh_probe(self.strategy.probe_width(iteration))
-        family, drawn = state.family.rendered(params)
+        look = self._look(params)
 
         def draw(world_to_camera: Tensor, probe: Tensor | None = None, depth: bool = False) -> Render:
-            if config.rasterizer == "gsplat":
-                return rasterize_gsplat(
-                    drawn, world_to_camera, photo.K, photo.width, photo.height,
-                    sh_degree=sh_degree_at(iteration, self.sh_interval, config.sh_degree),
-                    background=background, depth=depth, screen_probe=probe, config=self.raster,
-                )  # fmt: skip
-            return rasterize(
-                drawn, world_to_camera, photo.K, photo.width, photo.height,
-                family=family, sh_degree=sh_degree_at(iteration, self.sh_interval, config.sh_degree),
-                background=background, depth=depth, screen_probe=probe, config=self.raster,
-            )  # fmt: skip
+            return look(world_to_camera, photo.K, (photo.width, photo.height), background, depth, probe)
 
         depth = any(regularizer.wants_depth(progress) for regularizer in self.regularizers)
         render = draw(photo.world_to_camera, probe, depth)
@@ -103,7 +116,40 @@ class Loop:
         for regularizer in self.regularizers:
             extra = regularizer.loss(state, Drawn(photo, background, render, draw), progress)
             loss = loss if extra is None else loss + extra
+        if self.guide is not None:
+            extra = self.guide.loss(state, lambda view, behind: look(*_lens(view, behind), behind))
+            loss = loss if extra is None else loss + extra
         return HalfDone(photo, background, render, loss, probe, index, delta)
+
+    def _look(self, params: dict[str, Tensor]) -> Look:
+        """Draws `params` in this iteration's detail: camera [4, 4], K, (width, height), background, depth, probe."""
+        family, drawn = self.state.family.rendered(params)
+        degree = sh_degree_at(self.state.iteration, self.sh_interval, self.config.sh_degree)
+
+        def look(
+            world_to_camera: Tensor, K: Tensor, size: tuple[int, int], background: Tensor, depth: bool = False,
+            probe: Tensor | None = None,
+        ) -> Render:  # fmt: skip
+            if self.config.rasterizer == "gsplat":
+                return rasterize_gsplat(
+                    drawn, world_to_camera, K, *size, sh_degree=degree, background=background, depth=depth,
+                    screen_probe=probe, config=self.raster,
+                )  # fmt: skip
+            return rasterize(
+                drawn, world_to_camera, K, *size, family=family, sh_degree=degree, background=background, depth=depth,
+                screen_probe=probe, config=self.raster,
+            )  # fmt: skip
+
+        return look
+
+    @torch.no_grad()
+    def _shown(self, view: View) -> Shown:
+        """What the splats show of `view`, on the guide's background."""
+        assert self.guide is not None
+        behind = self.guide.background
+        render = self._look(self.state.params)(*_lens(view, behind), behind, depth=True)
+        assert render.depth is not None
+        return Shown(render.color.clamp(0, 1), render.alpha, render.depth)
 
     @torch.no_grad()
     def finish(self, done: HalfDone) -> None:

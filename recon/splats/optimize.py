@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.events import Listener, Progress, SplatsMoved, StageWarning, ignore
 from recon.io.images import Image, load_image
+from recon.priors import Prior
 from recon.render.device import choose_device
 from recon.render.gpu import counted_later
 from recon.render.gsplat_backend import check_gsplat
@@ -24,11 +25,13 @@ from recon.splats.checkpoint import Journal, fingerprint, load_checkpoint, save_
 from recon.splats.config import SplatsConfig
 from recon.splats.density import GradientConfig, make_strategy
 from recon.splats.families import make_family
+from recon.splats.guidance.guide import Guide
 from recon.splats.init import initial_opacity, initial_seeds, starts_dense
 from recon.splats.loop import Loop
 from recon.splats.photos import training_photos
 from recon.splats.poses import Cameras
 from recon.splats.regularizers import make_regularizers
+from recon.splats.regularizers.monocular import monocular_regularizers
 from recon.splats.start import given_parameters
 from recon.splats.state import TrainState
 
@@ -64,6 +67,7 @@ def optimize(
     background: tuple[float, float, float] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     refine_poses: bool = False,
+    priors: Sequence[Prior] | None = None,
 ) -> SplatsResult:
     """Fit splats to the training views of `scene`, starting from its points.
 
@@ -71,6 +75,7 @@ def optimize(
     background: colour in [0, 1], sRGB, behind the capture, such as white for NeRF-synthetic; None when it fills its
     photos, whose alpha then only masks (see `LossConfig.alpha`).
     refine_poses: correct the training cameras along with the splats; the scene comes back with the corrected ones.
+    priors: objects to use in place of those that `config.priors` names, see `recon.priors`.
     should_stop: asked after every iteration; when it says yes a checkpoint is written and the result returned.
     checkpoint_dir: where checkpoints go.   resume_from: folder of a checkpoint of the same settings, views and seed.
     On a CPU the result depends on the arguments alone, not on the number of threads or on being resumed. A GPU adds up
@@ -78,7 +83,7 @@ def optimize(
     """
     loop, journal = begin(
         scene, config, seed=seed, events=events, resume_from=resume_from, images=images, background=background,
-        refine_poses=refine_poses,
+        refine_poses=refine_poses, priors=priors,
     )  # fmt: skip
     state, key = loop.state, fingerprint(config, scene.split("train"), seed, refine_poses)
     meter = _Meter(journal, config, events, state.iteration)
@@ -115,6 +120,7 @@ def begin(
     images: Mapping[str, Image] | None = None,
     background: tuple[float, float, float] | None = None,
     refine_poses: bool = False,
+    priors: Sequence[Prior] | None = None,
 ) -> tuple[Loop, Journal]:
     """The loop before its first iteration, or where the checkpoint in `resume_from` left it; see `optimize`."""
     device, reason = choose_device(config.device)
@@ -142,6 +148,8 @@ def begin(
     coverage = config.loss.alpha == "coverage" or (config.loss.alpha == "auto" and background is not None)
     levels = training_photos(views, images, config.resolution.divisors(), config.resolution.min_side, coverage)
     levels = [[photo.to(device) for photo in level] for level in levels]
+    loaded = [prior.load(device) for prior in config.priors] if priors is None else priors
+    regularizers += monocular_regularizers(loaded, levels[-1], config.guidance)
     poses = [view.world_to_camera for view in views]
     cameras = Cameras.start(poses, scene.extent()) if refine_poses and len(views) > 1 else None
     if resume_from is not None:
@@ -159,7 +167,9 @@ def begin(
         state.cameras = cameras
         strategy.start(state)
 
-    return Loop(state, config, strategy, regularizers, levels, background), journal
+    behind = torch.tensor((0.0, 0.0, 0.0) if background is None else background, device=device)
+    guide = Guide(config, loaded, views, behind, coverage) if Guide.wanted(loaded) else None
+    return Loop(state, config, strategy, regularizers, levels, background, guide), journal
 
 
 def _with_cameras(scene: Scene, state: TrainState) -> Scene:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recon.splats.families import Family
+from recon.splats.guidance.views import NovelViews
 from recon.splats.poses import Cameras
 
 
@@ -40,6 +41,8 @@ class TrainState:
     """Corrections of the training cameras, where these are refined."""
     order: list[int] = field(default_factory=list)
     """Photos still to come in this round, the next one last."""
+    novel: NovelViews | None = None
+    """Views that priors look at, once there are any."""
 
     @staticmethod
     def create(family: Family, params: Mapping[str, Tensor], extent: float, seed: int) -> TrainState:
@@ -76,6 +79,7 @@ class TrainState:
             exp_avg=moved(self.exp_avg),
             exp_avg_sq=moved(self.exp_avg_sq),
             stats=moved(self.stats),
+            novel=None if self.novel is None else self.novel.to(device),
         )
 
     def next_photo(self, count: int) -> int:

@@ -11,6 +11,7 @@ from recon.pipeline import reference
 from recon.pipeline.config import RunConfig, build_config, differences, load_config, to_plain
 from recon.pipeline.document import Document, parse_yaml
 from recon.pipeline.presets import config_folder, load_preset, preset_names
+from recon.priors.depth import DepthConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -119,3 +120,27 @@ def test_every_preset_and_example_is_valid(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_documentation_is_current() -> None:
     written = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
     assert written == reference.markdown(), "run: python -m recon.pipeline.reference > docs/config.md"
+
+
+@pytest.mark.parametrize(
+    ("priors", "message"),
+    [
+        ("[{name: dept, checkpoint: a}]", "splats.priors.0: unknown name 'dept'; known: depth, normals"),
+        ("[{name: dept, checkpoint: a}]", "did you mean 'depth'?"),
+        ("[{checkpoint: a}]", "wanted a section with the key 'name'"),
+        ("[3]", "wanted a section of keys"),
+        ("[{name: depth, checkpoint: a, chekpoint: b}]", "did you mean 'splats.priors.0.checkpoint'?"),
+        ("[{name: depth, checkpoint: a, tiling: true}]", "unknown key 'splats.priors.0.tiling'; known: checkpoint"),
+        ("[{name: normals, checkpoint: a, steps: x}]", "splats.priors.0.steps: found 'x' (text), wanted an integer"),
+    ],
+)
+def test_a_wrong_prior_is_named_with_what_is_known(scene: Path, priors: str, message: str) -> None:
+    with pytest.raises(ReconError) as caught:
+        load_config(scene, [f"splats.priors={priors}"])
+    assert message in str(caught.value)
+
+
+def test_paths_of_priors_start_from_the_file(scene: Path) -> None:
+    scene.write_text(scene.read_text() + "  priors:\n    - {name: depth, checkpoint: weights}\n")
+    (prior,) = load_config(scene).splats.priors
+    assert isinstance(prior, DepthConfig) and prior.checkpoint == scene.parent / "weights"

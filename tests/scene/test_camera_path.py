@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from recon.errors import ReconError
-from recon.evaluate.camera_path import between, focus_point, orbit
 from recon.geometry import rigid
 from recon.geometry.camera import Camera
 from recon.scene import View
+from recon.scene.camera_path import between, focus_point, orbit
 
 TARGET = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
 UP = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)

@@ -13,7 +13,7 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.geometry import rigid
 from recon.geometry.camera import Camera
-from recon.scene import View
+from recon.scene.nodes import View
 
 # A gap between neighbouring azimuths that is wider than this means that the photos do not go all around.
 _WIDEST_GAP_DEG = 120.0
