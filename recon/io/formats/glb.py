@@ -23,7 +23,7 @@ import torch
 from recon.errors import ReconError
 from recon.io.checks import brief
 from recon.io.formats import spz
-from recon.io.formats.format import Format, damaged, file_size
+from recon.io.formats.format import Format, damaged, file_size, rows
 from recon.scene import Scene, Splats
 from recon.scene.atomic import atomic_path
 from recon.scene.document import EXTENSION
@@ -130,6 +130,7 @@ class _Document:
         self.path = path
         self.size = file_size(path)
         self.binary: tuple[int, int] | None = None
+        self.inline: tuple[str, bytes] | None = None
         with path.open("rb") as file:
             head = file.read(20)
             if head[:4] == b"glTF":
@@ -286,17 +287,21 @@ class _Document:
         wanted = offset + (stride * (count - 1) + row if count else 0)
         if wanted > length or stride < row:
             raise damaged(self.path, "glTF", f"{name}: {length} bytes", wanted)
-        data = np.frombuffer(self._bytes(view, wanted), np.uint8)[offset:]
-        rows = np.lib.stride_tricks.as_strided(data, (count, row), (stride, 1))
-        values = np.array(rows, order="C").view(layout).reshape(count, width)  # a copy, for tensors to write to
-        if layout.kind != "f" and accessor.get("normalized"):
-            values = np.maximum(values / np.float32(np.iinfo(layout).max), -1)
-        result = values.astype(np.float32, copy=False)
+        self._bytes(view, wanted)  # is there, before room is made for what it becomes
+        result = np.empty((count, width), np.float32)
+        for piece in rows(count):
+            some = piece.stop - piece.start
+            data = self._bytes(view, stride * (some - 1) + row, offset + stride * piece.start)
+            strided = np.lib.stride_tricks.as_strided(np.frombuffer(data, np.uint8), (some, row), (stride, 1))
+            values = np.array(strided, order="C").view(layout).reshape(some, width)
+            if layout.kind != "f" and accessor.get("normalized"):
+                values = np.maximum(values / np.float32(np.iinfo(layout).max), -1)
+            result[piece] = values
         return result if width > 1 else result[:, 0]
 
-    def _bytes(self, view: Mapping[str, Any], length: int) -> bytes | np.ndarray:
-        """The first bytes of a buffer view."""
-        offset = self.whole(view, "byteOffset", 0)
+    def _bytes(self, view: Mapping[str, Any], length: int, start: int = 0) -> bytes | np.ndarray:
+        """Bytes of a buffer view. What is mapped counts as memory in use, so large views are read in pieces."""
+        offset = self.whole(view, "byteOffset", 0) + start
         buffer = self.item("buffers", view.get("buffer"))
         uri = buffer.get("uri")
         if uri is None:
@@ -306,10 +311,7 @@ class _Document:
         if not isinstance(uri, str):
             raise damaged(self.path, "glTF", f"a buffer's uri: {brief(uri)}")
         if uri.startswith("data:"):
-            try:
-                data = base64.b64decode(uri.partition(",")[2], validate=True)
-            except (ValueError, binascii.Error) as error:
-                raise damaged(self.path, "glTF", f"a buffer in text: {error}") from None
+            data = self._decoded(uri)
             if offset + length > len(data):
                 raise damaged(self.path, "glTF", f"{len(data)} bytes in text", offset + length)
             return data[offset : offset + length]
@@ -317,6 +319,15 @@ class _Document:
         if offset + length > file_size(file):
             raise damaged(self.path, "glTF", f"{file_size(file)} bytes in {file.name}", offset + length)
         return self._mapped(file, offset, length)
+
+    def _decoded(self, uri: str) -> bytes:
+        """What a data URI holds. Only the last one is kept: accessors of a buffer come one after the other."""
+        if self.inline is None or self.inline[0] is not uri:
+            try:
+                self.inline = (uri, base64.b64decode(uri.partition(",")[2], validate=True))
+            except (ValueError, binascii.Error) as error:
+                raise damaged(self.path, "glTF", f"a buffer in text: {error}") from None
+        return self.inline[1]
 
     def _beside(self, uri: str) -> Path:
         """A file in the document's folder or below; anything else is refused, whatever the path looks like."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recon.errors import ReconError
-from recon.io.formats.format import Format, array, as_splats, damaged, empty_gaussians, file_size, gaussians_of
+from recon.io.formats.format import Format, array, as_splats, damaged, file_size, gaussians_of
 from recon.io.formats.quantize import unit
 from recon.scene import Mesh, Scene, Splats, View
 from recon.scene.atomic import atomic_path
@@ -130,13 +130,15 @@ def read(path: Path) -> Splats:
     if not 0 <= degree <= 3 or len(harmonics) != count * coefficients or lengths != {count}:
         found = f"{count} places, {len(scales)} scales, {len(harmonics)} harmonics of degree {degree}"
         raise damaged(path, "USD", found)
-    arrays = empty_gaussians(count, degree)
-    arrays["means"][:] = means
-    arrays["quats"][:] = unit(orientations)[:, [3, 0, 1, 2]]
-    arrays["log_scales"][:] = logarithms(scales).numpy()
-    arrays["opacity_logits"][:] = logits(opacities).numpy()
-    arrays["sh_coeffs"][:] = harmonics.reshape(count, coefficients, 3)
-    return as_splats(arrays)
+    return as_splats(
+        {
+            "means": means,
+            "quats": unit(orientations)[:, [3, 0, 1, 2]].astype(np.float32),
+            "log_scales": logarithms(scales).numpy(),
+            "opacity_logits": logits(opacities).numpy(),
+            "sh_coeffs": harmonics.reshape(count, coefficients, 3),
+        }
+    )
 
 
 def _library() -> Any:
