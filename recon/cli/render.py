@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,8 +13,10 @@ from recon.errors import ReconError
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
-    from recon.scene import View
+    from recon.evaluate.renderer import SplatRenderer
+    from recon.scene import Scene, View
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Render:
     """Multiplies width and height of the pictures."""
     to: Path | None = None
     """Folder for PNG files, or a file that ends in .mp4. Default: renders/SPLIT or renders/PATH.mp4 of the run."""
+    repair: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Let the run's priors repair the pictures where the scene is unsure (docs/priors.md)."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print warnings and errors only."""
 
@@ -62,10 +66,11 @@ class Render:
         target = self.to or out / "renders" / (f"{self.path}.mp4" if self.path else which)
         video = target.suffix.lower() == ".mp4"
         with make_listener(self.quiet) as listener, refused_writes(target):
+            draw = self._repaired(scene, renderer) if self.repair else None
 
             def pictures() -> Iterator[np.ndarray]:
                 for done, view in enumerate(views, 1):
-                    yield to_bytes(renderer(view))
+                    yield to_bytes(renderer(view) if draw is None else draw(view))
                     listener(Progress("render", done, len(views)))
 
             if video:
@@ -76,6 +81,19 @@ class Render:
                     write_png(target / Path(view.name).with_suffix(".png"), picture)
             listener(FileWritten(str(target)))
         return 0
+
+    def _repaired(self, scene: Scene, renderer: SplatRenderer) -> Callable[[View], Tensor]:
+        """Renders repaired by the priors of the run."""
+        from recon.evaluate.repair import Repairer
+        from recon.scene.folder import output_folder
+
+        repairer = Repairer.of(scene, output_folder(self.out), renderer)
+        if repairer is None:
+            raise ReconError(
+                f"{self.out}: --repair", found="a run without priors that repair", wanted="some in splats.priors",
+                fix="run it again with them, or render without --repair",
+            )  # fmt: skip
+        return lambda view: repairer([view])[0].image
 
     def _cameras(self, views: list[View], which: str) -> list[View]:
         """The scene's own views or the frames of the path that they lead."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,29 @@ import numpy as np
 
 from recon.evaluate import charts
 from recon.evaluate.image import Comparison
+from recon.evaluate.repair import RepairedView
 
 # Base64 of three JPEGs per view: beyond this many views the pictures shrink so that the file can still be mailed.
 _FULL_SIZE_VIEWS = 16
+
+
+@dataclass(frozen=True)
+class RepairPictures:
+    """What priors made of one view; images [H, W, 3] uint8."""
+
+    image: np.ndarray
+    """As far as it is trusted."""
+    confidence: np.ndarray
+    """How sure the scene is, bright where it is: there the render stays as it is."""
+    measured: dict[str, float]
+    """PSNR and SSIM of `image`."""
+
+    @staticmethod
+    def of(view: RepairedView, comparison: Comparison) -> RepairPictures:
+        """Reduce to bytes; `comparison` is that of the view's image."""
+        grey = view.request.confidence[..., None].expand(*view.request.alpha.shape, 3)
+        measured = {"psnr": comparison.psnr, "ssim": comparison.ssim}
+        return RepairPictures(charts.to_bytes(view.image), charts.to_bytes(grey), measured)
 
 
 @dataclass(frozen=True)
@@ -29,6 +49,12 @@ class ViewPictures:
     ssim: float
     mesh: np.ndarray | None = None
     """The mesh as the view sees it, where there is one."""
+    repair: RepairPictures | None = None
+    """What priors made of the view, where they were asked."""
+
+    def with_repair(self, repair: RepairPictures | None) -> ViewPictures:
+        """These pictures with those of a repair."""
+        return replace(self, repair=repair)
 
     @staticmethod
     def of(comparison: Comparison, mesh: Comparison | None = None) -> ViewPictures:
@@ -140,11 +166,17 @@ def _views(report: Report) -> str:
     def mesh_figure(one: ViewPictures) -> str:
         return "" if one.mesh is None else figure(one.mesh, "mesh", one.name)
 
+    def repair_figures(one: ViewPictures) -> str:
+        if one.repair is None:
+            return ""
+        caption = f"repaired, {one.repair.measured['psnr']:.2f} dB"
+        return figure(one.repair.image, caption, one.name) + figure(one.repair.confidence, "confidence", one.name)
+
     cards = "".join(
         f'<section class="view"><header><b>{escape(one.name)}</b>'
         f"<span>{one.psnr:.2f} dB · SSIM {one.ssim:.3f}</span></header>"
         f'<div class="row{shape}">{figure(one.photo, "photo", one.name)}{figure(one.rendered, "render", one.name)}'
-        f"{figure(one.error, 'error', one.name)}{mesh_figure(one)}</div></section>"
+        f"{figure(one.error, 'error', one.name)}{mesh_figure(one)}{repair_figures(one)}</div></section>"
         for one in report.pictures
     )
     legend = (

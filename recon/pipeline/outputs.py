@@ -10,14 +10,15 @@ from typing import Any
 
 from recon.errors import ReconError
 from recon.evaluate import charts
-from recon.evaluate.image import Comparison, compare, evaluate_views
+from recon.evaluate.image import Comparison, compare, evaluate_views, summarize
 from recon.evaluate.mesh_renderer import MeshRenderer, silhouettes
 from recon.evaluate.poses import pose_errors
 from recon.evaluate.registration import register
 from recon.evaluate.renderer import SplatRenderer
-from recon.evaluate.report import Report, ViewPictures, render_html
+from recon.evaluate.repair import Repairer
+from recon.evaluate.report import RepairPictures, Report, ViewPictures, render_html
 from recon.evaluate.topology import topology
-from recon.events import FileWritten, Listener, Progress
+from recon.events import FileWritten, Listener, Progress, StageWarning
 from recon.io.decode import write_png
 from recon.io.files import shorten
 from recon.io.formats import FORMATS
@@ -28,6 +29,7 @@ from recon.scene.atomic import atomic_path, write_json_atomic
 
 # Without held-out views the report shows some training views instead: enough to see what is wrong.
 _TRAINING_PICTURES = 4
+_REPAIRED_PICTURES = 4  # large networks take seconds or minutes for each
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,34 @@ def evaluate_scene(scene: Scene, out: Path, events: Listener, truth: Sequence[Vi
             "test": evaluate_views(test, mesh, background),
             "silhouettes": silhouettes(test, mesh) if renderer.coverage else {},
         }
+    repaired = _repaired(scene, out, test or train[:_TRAINING_PICTURES], renderer, events)
+    metrics["repaired"] = summarize({name: one.measured for name, one in repaired.items()})
+    pictures = [one.with_repair(repaired.get(one.name)) for one in pictures]
     metrics = {name: values for name, values in metrics.items() if values}
     if "test" not in metrics and "train" not in metrics:
         raise ReconError(f"{out}: no view of the scene has a photo to compare with", fix="run the poses stage again")
     write_json_atomic(out / "metrics.json", metrics)
     events(FileWritten(str(out / "metrics.json")))
     return Evaluation(metrics, tuple(pictures))
+
+
+def _repaired(
+    scene: Scene, out: Path, views: Sequence[View], renderer: SplatRenderer, events: Listener
+) -> dict[str, RepairPictures]:
+    """What priors make of the first of `views`, by name; nothing when the run had none that repair."""
+    try:
+        repairer = Repairer.of(scene, out, renderer)
+    except ReconError as error:
+        # The splats can be measured nevertheless.
+        events(StageWarning("evaluation", f"renders are shown without repair: {error}"))
+        return {}
+    shown = [view for view in views if view.photo is not None][:_REPAIRED_PICTURES]
+    if repairer is None or not shown:
+        return {}
+    return {
+        one.request.camera.name: RepairPictures.of(one, compare(one.request.camera, one.image, renderer.behind_photos))
+        for one in repairer(shown)
+    }
 
 
 def _registered(

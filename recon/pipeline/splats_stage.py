@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.errors import ReconError
+from recon.evaluate.repair import LEARNT
 from recon.events import StageWarning
 from recon.pipeline.config import RunConfig, to_plain
 from recon.pipeline.stage import StageContext, StageOutput, artifact_key
@@ -65,6 +66,10 @@ class SplatsStage:
             refine_poses=self._refines(scene),
         )
         (context.folder / HISTORY).write_text(json.dumps(result.history), encoding="utf-8")
+        if result.learnt:
+            from safetensors.torch import save_file
+
+            save_file({name: value.contiguous() for name, value in result.learnt.items()}, context.folder / LEARNT)
         splats = result.scene.splats
         assert splats is not None
         mode = self.config.splats.loss.alpha

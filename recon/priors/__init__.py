@@ -13,13 +13,19 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from recon.priors.adapter import PriorConfig
+from recon.priors.controlnet_tile import ControlNetTileConfig
 from recon.priors.depth import DepthConfig
+from recon.priors.difix import DifixConfig
+from recon.priors.distillation import DistillationConfig
+from recon.priors.image_to_image import ImageToImageConfig
 from recon.priors.normals import NormalsConfig
 from recon.priors.protocol import (
+    AdaptivePrior,
     ClipPrior,
     Depth,
     DepthPrior,
     NormalPrior,
+    Pair,
     Prior,
     Reference,
     Repaired,
@@ -27,9 +33,15 @@ from recon.priors.protocol import (
     RepairRequest,
     ScorePrior,
 )
+from recon.priors.video import VideoConfig
 
 AnyPrior = Annotated[
-    DepthConfig
+    ImageToImageConfig
+    | ControlNetTileConfig
+    | DifixConfig
+    | VideoConfig
+    | DistillationConfig
+    | DepthConfig
     | NormalsConfig,
     Field(discriminator="name"),
 ]  # fmt: skip
@@ -42,11 +54,13 @@ PRIORS: Mapping[str, type[PriorConfig]] = {
 
 __all__ = [
     "PRIORS",
+    "AdaptivePrior",
     "AnyPrior",
     "ClipPrior",
     "Depth",
     "DepthPrior",
     "NormalPrior",
+    "Pair",
     "Prior",
     "PriorConfig",
     "Reference",

@@ -22,6 +22,9 @@ class PriorConfig:
     model: ClassVar[str] = ""
     """A public checkpoint that fits, by its name on the Hugging Face hub; empty where nothing is to be downloaded."""
 
+    repairs: ClassVar[bool] = False
+    """Whether what it loads takes damage out of renders."""
+
     @classmethod
     def missing(cls) -> list[str]:
         """Packages that are not installed."""

@@ -38,18 +38,17 @@ class CheckpointConfig(PriorConfig):
             return torch.float32 if device.type == "cpu" else torch.float16
         return _DTYPES[self.precision]
 
-    def check(self, folder: Path | None = None, index: str | None = None) -> None:
-        """Raise one ReconError for all that is missing: packages, and the folder (by default `checkpoint`)."""
-        folder, index = folder or self.checkpoint, index or self.index
+    def check(self, *further: tuple[Path, str, str]) -> None:
+        """Raise one ReconError for all that is missing: packages, the checkpoint, and `further` folders with the file
+        that each must have and a public checkpoint that fits."""
         missing, found, fixes = self.missing(), [], []
         if missing:
             found.append(f"the package{'s' * (len(missing) > 1)} {', '.join(missing)} not installed")
             fixes.append(f"`pip install 'recon[{self.extra}]'`")
-        if not (folder / index).is_file():
-            found.append(f"no {index} in {folder}" if folder.is_dir() else f"no folder {folder}")
-            fixes.append(
-                f"name a folder with the weights, such as `hf download {self.model} --local-dir {folder}` makes"
-            )
+        for folder, index, model in ((self.checkpoint, self.index, self.model), *further):
+            if not (folder / index).is_file():
+                found.append(f"no {index} in {folder}" if folder.is_dir() else f"no folder {folder}")
+                fixes.append(f"fill {folder} with `hf download {model} --local-dir {folder}`, or name another folder")
         if found:
             name = getattr(self, "name", "")
             raise ReconError(f"prior {name}", found="; ".join(found), fix=" and ".join(fixes))
@@ -102,8 +101,9 @@ def hash_folder(folder: Path) -> str:
 
 def from_folder(cls: Any, folder: Path, **options: Any) -> Any:
     """`cls.from_pretrained(folder)` without network; what it cannot read is a ReconError."""
-    # Bars of loading would break recon's own progress.
-    import_module(f"{cls.__module__.partition('.')[0]}.utils.logging").disable_progress_bar()
+    for package in {"transformers", cls.__module__.partition(".")[0]}:
+        # Bars of loading would break recon's own progress.
+        import_module(f"{package}.utils.logging").disable_progress_bar()
     try:
         return cls.from_pretrained(str(folder), local_files_only=True, **options)
     except (OSError, ValueError, KeyError, AttributeError, RuntimeError, ImportError) as error:

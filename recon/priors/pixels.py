@@ -38,3 +38,10 @@ def to_pil(image: Tensor) -> Picture:
     from PIL import Image
 
     return Image.fromarray((image.detach().float().cpu().clamp(0, 1) * 255).round().byte().numpy())
+
+
+def from_pil(picture: Picture) -> Tensor:
+    """The inverse, float32."""
+    import numpy as np
+
+    return torch.from_numpy(np.asarray(picture.convert("RGB"), dtype=np.float32) / 255)

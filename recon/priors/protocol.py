@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -54,6 +54,16 @@ class Repaired:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """What a prior that learns a scene learns from."""
+
+    request: RepairRequest
+    """A damaged render at a camera that took a photo; the photo is not among its references."""
+    truth: Tensor
+    """[H, W, 3] in [0, 1], the photo."""
+
+
+@dataclass(frozen=True)
 class Depth:
     """Depth of one photo by a network."""
 
@@ -69,6 +79,24 @@ class RepairPrior(Protocol):
 
     def repair(self, request: RepairRequest) -> Repaired:
         """The clean view, equal results for equal requests."""
+        ...
+
+
+@runtime_checkable
+class AdaptivePrior(Protocol):
+    """A prior that can learn one scene before it repairs views of it."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether its settings ask for it."""
+        ...
+
+    def adapt(self, pairs: Sequence[Pair]) -> dict[str, Tensor]:
+        """Learn from this scene's own pairs. Returns what was learnt, for checkpoints: CPU tensors by name."""
+        ...
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what `adapt` returned, in place of learning."""
         ...
 
 

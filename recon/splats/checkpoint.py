@@ -78,6 +78,7 @@ def save_checkpoint(folder: Path, state: TrainState, journal: Journal, key: str)
         tensors |= {f"cameras/{name}": value for name, value in state.cameras.tensors().items()}
     if state.novel is not None:
         tensors |= {f"novel/{name}": value.cpu().contiguous() for name, value in state.novel.tensors().items()}
+    tensors |= {f"learnt/{name}": value.contiguous() for name, value in state.learnt.items()}
     header = {
         "format": _FORMAT,
         "fingerprint": key,
@@ -119,7 +120,7 @@ def load_checkpoint(
                 fix=f"restore those settings or {again}",
             )
         groups: dict[str, dict[str, Tensor]] = {
-            name: {} for name in ("params", "exp_avg", "exp_avg_sq", "stats", "cameras", "novel")
+            name: {} for name in ("params", "exp_avg", "exp_avg_sq", "stats", "cameras", "novel", "learnt")
         }
         for name, value in tensors.items():
             if "/" in name:
@@ -139,6 +140,7 @@ def load_checkpoint(
             cameras=None if cameras is None else cameras.restored(groups["cameras"]),
             order=header["order"],
             novel=NovelViews.restored(groups["novel"]),
+            learnt=groups["learnt"],
         )
         return state, Journal(**header["journal"])
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:

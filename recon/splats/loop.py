@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -121,7 +122,7 @@ class Loop:
             loss = loss if extra is None else loss + extra
         return HalfDone(photo, background, render, loss, probe, index, delta)
 
-    def _look(self, params: dict[str, Tensor]) -> Look:
+    def _look(self, params: Mapping[str, Tensor]) -> Look:
         """Draws `params` in this iteration's detail: camera [4, 4], K, (width, height), background, depth, probe."""
         family, drawn = self.state.family.rendered(params)
         degree = sh_degree_at(self.state.iteration, self.sh_interval, self.config.sh_degree)
@@ -143,11 +144,11 @@ class Loop:
         return look
 
     @torch.no_grad()
-    def _shown(self, view: View) -> Shown:
-        """What the splats show of `view`, on the guide's background."""
+    def _shown(self, view: View, params: Mapping[str, Tensor]) -> Shown:
+        """What splats of some parameters show of `view`, on the guide's background."""
         assert self.guide is not None
         behind = self.guide.background
-        render = self._look(self.state.params)(*_lens(view, behind), behind, depth=True)
+        render = self._look(params)(*_lens(view, behind), behind, depth=True)
         assert render.depth is not None
         return Shown(render.color.clamp(0, 1), render.alpha, render.depth)
 

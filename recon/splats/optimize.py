@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -53,6 +53,8 @@ class SplatsResult:
     """Iterations done, those before a resume included."""
     seconds: float
     """Wall time of the loop, the part before a resume included."""
+    learnt: Mapping[str, Tensor] = field(default_factory=dict)
+    """What priors learnt of the scene, by name; see `TrainState`."""
 
 
 def optimize(
@@ -107,6 +109,7 @@ def optimize(
         interrupted=interrupted,
         iterations=state.iteration,
         seconds=journal.seconds,
+        learnt=state.learnt,
     )
 
 
@@ -168,7 +171,17 @@ def begin(
         strategy.start(state)
 
     behind = torch.tensor((0.0, 0.0, 0.0) if background is None else background, device=device)
-    guide = Guide(config, loaded, views, behind, coverage) if Guide.wanted(loaded) else None
+
+    def without(name: str) -> Mapping[str, Tensor]:
+        """Parameters of splats that never saw the photo `name`."""
+        kept = replace(scene, views=tuple(view for view in scene.views if view.name != name))
+        short = replace(config, iterations=config.guidance.pair_iterations, priors=(), appearance="same")
+        other, _ = begin(kept, short, seed=seed, events=events, images=images, background=background, priors=())
+        while other.state.iteration < short.iterations:
+            other.iterate(measure=False)
+        return other.state.params
+
+    guide = Guide(config, loaded, views, behind, coverage, without) if Guide.wanted(loaded) else None
     return Loop(state, config, strategy, regularizers, levels, background, guide), journal
 
 

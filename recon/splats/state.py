@@ -43,6 +43,8 @@ class TrainState:
     """Photos still to come in this round, the next one last."""
     novel: NovelViews | None = None
     """Views that priors look at, once there are any."""
+    learnt: dict[str, Tensor] = field(default_factory=dict)
+    """What priors learnt of this scene, on the CPU."""
 
     @staticmethod
     def create(family: Family, params: Mapping[str, Tensor], extent: float, seed: int) -> TrainState:

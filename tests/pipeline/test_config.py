@@ -125,7 +125,7 @@ def test_the_documentation_is_current() -> None:
 @pytest.mark.parametrize(
     ("priors", "message"),
     [
-        ("[{name: dept, checkpoint: a}]", "splats.priors.0: unknown name 'dept'; known: depth, normals"),
+        ("[{name: dept, checkpoint: a}]", "splats.priors.0: unknown name 'dept'; known: image-to-image"),
         ("[{name: dept, checkpoint: a}]", "did you mean 'depth'?"),
         ("[{checkpoint: a}]", "wanted a section with the key 'name'"),
         ("[3]", "wanted a section of keys"),

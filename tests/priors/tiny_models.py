@@ -83,3 +83,52 @@ def save_normals_pipeline(folder: Path) -> Path:
     )  # fmt: skip
     pipeline.save_pretrained(folder)
     return folder
+
+
+def save_stable_diffusion(folder: Path, prediction: str = "epsilon") -> Path:
+    """A whole Stable Diffusion; its autoencoder has the skip connections that Difix's has."""
+    pipeline = diffusers.StableDiffusionPipeline(
+        unet=unet(), vae=vae(),
+        scheduler=diffusers.DDPMScheduler(prediction_type=prediction, steps_offset=1, clip_sample=False),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False, **text_parts(folder / "words"),
+    )  # fmt: skip
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def add_skips(folder: Path, value: float) -> Path:
+    """Give the autoencoder of a saved Stable Diffusion skip connections whose weights are all `value`."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    for stage in (1, 2):
+        weights[f"decoder.skip_conv_{stage}.weight"] = torch.full((8, 8, 1, 1), value)
+    save_file(weights, path)
+    return folder
+
+
+def save_controlnet(folder: Path) -> Path:
+    """A ControlNet for `unet()`."""
+    torch.manual_seed(0)
+    diffusers.ControlNetModel(
+        block_out_channels=(8, 16), layers_per_block=1, in_channels=4, cross_attention_dim=16, attention_head_dim=2,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), norm_num_groups=4,
+        conditioning_embedding_out_channels=(8, 16),
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+def save_animate_diff(folder: Path) -> Path:
+    """AnimateDiff with a motion adapter of two levels."""
+    torch.manual_seed(0)
+    motion = diffusers.MotionAdapter(
+        block_out_channels=(8, 16), motion_layers_per_block=1, motion_norm_num_groups=2, motion_num_attention_heads=2,
+        motion_max_seq_length=32,
+    )  # fmt: skip
+    pipeline = diffusers.AnimateDiffVideoToVideoPipeline(
+        unet=unet(), vae=vae(), motion_adapter=motion, scheduler=diffusers.DDIMScheduler(beta_schedule="linear"),
+        **text_parts(folder / "words"),
+    )  # fmt: skip
+    pipeline.save_pretrained(folder)
+    return folder

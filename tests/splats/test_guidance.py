@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import tiny_capture
 import torch
 from torch import Tensor
 
-from recon.priors import Depth, Prior, Repaired, RepairRequest
+from recon.priors import Depth, Pair, Prior, Repaired, RepairRequest
 from recon.priors.surroundings import Drawn as Shown
 from recon.priors.surroundings import Surroundings
 from recon.priors.trust import blended, merged, respect, say
@@ -70,6 +70,29 @@ class Truth(Identity):
 
     def repair(self, request: RepairRequest) -> Repaired:
         return Repaired(draw(self.truth, request.camera).color, torch.ones_like(request.alpha))
+
+
+class Learner(Identity):
+    """Learns the mean brightness of the photos."""
+
+    learns = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs: list[Pair] = []
+        self.level = torch.zeros(1)
+
+    def adapt(self, pairs: Sequence[Pair]) -> dict[str, Tensor]:
+        self.pairs = list(pairs)
+        self.level = torch.stack([pair.truth.mean() for pair in pairs]).mean()[None]
+        return {"level": self.level}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        self.level = tensors["level"]
+
+    def repair(self, request: RepairRequest) -> Repaired:
+        unsure = (1 - request.confidence)[..., None]
+        return Repaired(request.render + 0.3 * unsure * (self.level - request.render), torch.ones_like(request.alpha))
 
 
 class Score:
@@ -171,6 +194,28 @@ def test_a_resumed_run_ends_as_one_that_was_never_stopped(capture: tiny_capture.
     assert first.interrupted
     rest = run(capture, [Truth(capture.truth)], resume_from=tmp_path)
     assert same(rest, whole)
+
+
+@pytest.mark.parametrize(("pairs", "count"), [("masked", 4 * 2), ("leave-one-out", 4)])
+def test_a_prior_learns_the_scene_from_its_own_pairs(capture: tiny_capture.Capture, pairs: str, count: int) -> None:
+    prior = Learner()
+    run(capture, [prior], config(pairs=pairs, pairs_per_photo=2, pair_iterations=40))
+    assert len(prior.pairs) == count
+    for pair in prior.pairs:
+        name = pair.request.camera.name
+        assert all(one.camera.name != name for one in pair.request.references)
+        torch.testing.assert_close(pair.truth, torch.from_numpy(capture.images[name].rgb))
+        assert 0.01 < float((pair.truth - pair.request.render).abs().mean()) < 0.4  # damaged, and not beyond knowing
+
+
+def test_what_was_learnt_survives_a_stop(capture: tiny_capture.Capture, tmp_path: Path) -> None:
+    whole = run(capture, [Learner()])
+    calls = iter([False] * 50 + [True] * 9)
+    run(capture, [Learner()], checkpoint_dir=tmp_path, should_stop=lambda: next(calls))
+    prior = Learner()
+    rest = run(capture, [prior], resume_from=tmp_path)
+    assert prior.pairs == [] and float(prior.level) > 0
+    assert same(rest, whole) and set(rest.learnt) == {"0/level"}
 
 
 def test_depth_and_normals_of_photos_count(capture: tiny_capture.Capture) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,13 @@ class GuidanceConfig:
     """Iterations between two that train on a novel view, each beside a photo."""
     unseen: Share = 0.5
     """Trust in repaired pixels that no other novel view shows."""
+    pairs: Literal["masked", "leave-one-out"] = "masked"
+    """What priors that learn the scene learn from. `masked`: renders at the photos with random halves of the splats
+    thinned out. `leave-one-out`: renders of splats that were trained without the photo, one more run for each."""
+    pairs_per_photo: Annotated[int, Field(ge=1)] = 4
+    """Masked pairs of each photo."""
+    pair_iterations: Annotated[int, Field(ge=1)] = 500
+    """Iterations of a run without one photo."""
     score_weight: Weight = 0.1
     """Weight of the gradients of priors that score renders (distillation)."""
     depth_weight: Weight = 0.05

@@ -8,14 +8,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from recon.priors import ClipPrior, Prior, RepairPrior, ScorePrior
-from recon.priors.surroundings import Draw, Surroundings
+from recon.priors import AdaptivePrior, ClipPrior, Prior, RepairPrior, ScorePrior
+from recon.priors.surroundings import Surroundings
 from recon.priors.trust import change, repaired_views, say
 from recon.priors.warp import Seen, agreement
 from recon.render.image_loss import l1_ssim
 from recon.render.rasterize import Render
 from recon.scene.nodes import View
 from recon.splats.config import SplatsConfig
+from recon.splats.guidance.pairs import DrawParams, Known, WithoutPhoto, self_generated
 from recon.splats.guidance.places import choose
 from recon.splats.guidance.views import NovelViews
 from recon.splats.photos import TrainingPhoto
@@ -29,13 +30,16 @@ class Guide:
     """Makes novel views from time to time and adds what they say to the loss. Its state is `TrainState.novel`."""
 
     def __init__(
-        self, config: SplatsConfig, priors: Sequence[Prior], cameras: Sequence[View], background: Tensor, empty: bool
-    ) -> None:
-        """cameras: the training views.   background: [3], behind novel views.   empty: see `Surroundings`."""
+        self, config: SplatsConfig, priors: Sequence[Prior], cameras: Sequence[View], background: Tensor, empty: bool,
+        without: WithoutPhoto,
+    ) -> None:  # fmt: skip
+        """cameras: the training views.   background: [3], behind novel views.   empty: see `Surroundings`.
+        without: for priors that learn the scene, see `self_generated`."""
         self.config, self.iterations, self.cameras = config.guidance, config.iterations, list(cameras)
         self.ssim_weight, self.background, self.empty = config.loss.ssim_weight, background, empty
         self.repairers = [prior for prior in priors if isinstance(prior, (RepairPrior, ClipPrior))]
         self.scorers = [prior for prior in priors if isinstance(prior, ScorePrior)]
+        self.without, self.taught = without, False
         self.first = int(config.guidance.start * config.iterations)
 
     @staticmethod
@@ -48,7 +52,7 @@ class Guide:
         since = state.iteration - self.first
         return since >= 0 and (state.novel is None or since % self.config.every == 0)
 
-    def refresh(self, state: TrainState, photos: Sequence[TrainingPhoto], draw: Draw) -> None:
+    def refresh(self, state: TrainState, photos: Sequence[TrainingPhoto], draw: DrawParams) -> None:
         """Choose, render and repair novel views; they replace those of `state`. draw: on this guide's background."""
         poses = [photo.world_to_camera for photo in photos]
         if state.cameras is not None:
@@ -61,7 +65,10 @@ class Guide:
             (photo.target(self.background).clamp(0, 1), photo.weight, camera)
             for photo, camera in zip(photos, cameras, strict=True)
         ]
-        around = Surroundings(known, draw, self.config.references, self.empty)
+        self._teach(state, known, draw)
+        around = Surroundings(
+            known, lambda view: draw(view, state.params), self.config.references, self.empty
+        )  # fmt: skip
         # Other cameras each time, from the iteration alone: random numbers of the training stay what they were.
         phase = (0.618034 * ((state.iteration - self.first) // self.config.every)) % 1.0
         clip = any(isinstance(prior, ClipPrior) for prior in self.repairers)
@@ -88,6 +95,24 @@ class Guide:
             torch.stack([request.camera.world_to_camera for request in requests]),
             torch.stack([request.camera.camera.K for request in requests]),
         )
+
+    def _teach(self, state: TrainState, known: Sequence[Known], draw: DrawParams) -> None:
+        """Let priors that learn do so once; what they learnt is part of the state."""
+        learners = {
+            f"{number}/": prior for number, prior in enumerate(self.repairers)
+            if isinstance(prior, AdaptivePrior) and prior.learns
+        }  # fmt: skip
+        if not learners or self.taught:
+            return
+        self.taught = True
+        if state.learnt:
+            for key, prior in learners.items():
+                own = {name.removeprefix(key): value for name, value in state.learnt.items() if name.startswith(key)}
+                prior.restore(own)
+            return
+        pairs = self_generated(state, known, draw, self.without, self.config, self.empty)
+        for key, prior in learners.items():
+            state.learnt |= {key + name: value for name, value in prior.adapt(pairs).items()}
 
     def loss(self, state: TrainState, look: Look) -> Tensor | None:
         """What a novel view adds to the loss of this iteration; None for nothing."""
