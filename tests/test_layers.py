@@ -1,5 +1,5 @@
 """Imports point one way: geometry, scene, (io, render), priors, (poses, splats, mesh, evaluate),
-pipeline, then (cli, bench, viewer).
+pipeline, (plugins, learn), then (cli, bench, viewer).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ RANK = {
     "evaluate": 4,
     "pipeline": 5,
     "plugins": 6,
+    "learn": 6,
     "cli": 7,
     "bench": 7,
     "viewer": 7,

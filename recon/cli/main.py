@@ -16,6 +16,7 @@ from recon.cli.export import Export
 from recon.cli.import_ import Import
 from recon.cli.info import Info
 from recon.cli.mask import Mask
+from recon.cli.prior import Prior
 from recon.cli.render import Render
 from recon.cli.run import Run
 from recon.cli.view import View
@@ -29,6 +30,7 @@ Command = (
     | Annotated[Import, tyro.conf.subcommand("import")]
     | Annotated[View, tyro.conf.subcommand("view")]
     | Annotated[Mask, tyro.conf.subcommand("mask")]
+    | Annotated[Prior, tyro.conf.subcommand("prior")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]

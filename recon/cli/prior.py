@@ -1,0 +1,83 @@
+"""recon prior"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Make damaged renders with their truth: procedural scenes, trained on a few photos each. About 5 s a scene.
+
+    A scene that is there is not made again: stop it and start it again as you like.
+    """
+
+    out: Path
+    """Folder for the pairs, a file for each scene."""
+    scenes: int = 200
+    """Scenes to learn from."""
+    validation: int = 16
+    """Scenes of other shapes, prints and cameras to validate on."""
+
+    def run(self) -> int:
+        """Returns the exit code."""
+        from rich.progress import track
+
+        from recon.learn.pairs import make_pairs, path_of, wanted, write_pairs
+
+        for split, number in track(wanted(self.scenes, self.validation), description="pairs"):
+            path = path_of(self.out, split, number)
+            if not path.is_file():
+                write_pairs(path, make_pairs(number, split))
+        print(f"{self.scenes} scenes to learn from and {self.validation} to validate on in {self.out}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train the small prior on pairs. Goes on where it was stopped; the result depends on the options alone."""
+
+    pairs: Annotated[Path, tyro.conf.Positional]
+    """Folder that `recon prior pairs` filled."""
+    out: Path
+    """Folder for weights.safetensors, model-card.md, curve.jsonl and the state to go on from."""
+    diffusion: bool = False
+    """Conditional diffusion instead of plain regression."""
+    iterations: int = 8000
+    batch: int = 8
+    """Crops in an iteration."""
+    crop: int = 96
+    """Side of a crop, px."""
+    seed: int = 0
+    scenes: int | None = None
+    """How many of the scenes to learn from; all when not given."""
+
+    def run(self) -> int:
+        """Returns the exit code."""
+        from recon.learn.session import Session
+        from recon.learn.train import TrainConfig
+        from recon.priors.small.network import NetworkConfig
+
+        config = TrainConfig(iterations=self.iterations, batch=self.batch, crop=self.crop, seed=self.seed)
+        session = Session(self.pairs, self.out, NetworkConfig(diffusion=self.diffusion), config, self.scenes)
+        print(session.run())
+        return 0
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Make data for the small prior (`pairs`) and train it (`train`)."""
+
+    task: (
+        Annotated[Pairs, tyro.conf.subcommand("pairs", prefix_name=False)]
+        | Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
+    )
+
+    def run(self, argv: Sequence[str]) -> int:
+        """Returns the exit code."""
+        return self.task.run()

@@ -1,0 +1,1 @@
+"""What is trained on runs of recon: the small prior, its data, and its adaptation to a scene."""

@@ -1,0 +1,183 @@
+"""Damaged renders beside the truth: what the small prior learns from.
+
+One file per scene: a procedural scene is ray traced, a few photos of it are trained on, and at several stages of that
+training new views are rendered and put beside their ray-traced truth. Everything follows from the scene's number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon.errors import ReconError
+from recon.geometry.camera import Camera
+from recon.io.images import Image
+from recon.priors.small.inputs import layers_of
+from recon.priors.surroundings import Drawn, Surroundings
+from recon.render.rasterize import rasterize
+from recon.scene import Node, Photo, Scene, Splats, View
+from recon.splats.config import SplatsConfig
+
+FORMAT = 1
+"""Files of another one are made anew."""
+SIZES = ((128, 96), (144, 108), (160, 120), (192, 128), (112, 144))
+VIEWS = (3, 3, 4, 6, 6, 9)
+ITERATIONS = (150, 300, 500, 800)
+REFERENCES = 4
+"""Photos that are warped into a new view, the nearest ones."""
+NEW_VIEWS = 4
+"""New views of a scene, each at every stage."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of one scene, N of them, all of one size. uint8 stands for [0, 1]."""
+
+    layers: np.ndarray
+    """[N, 13, H, W] uint8: what the network sees, see `recon.priors.small.inputs`."""
+    depth: np.ndarray
+    """[N, H, W] float16, along z, scene units; 0 where nothing is."""
+    truth: np.ndarray
+    """[N, 3, H, W] uint8: ray traced."""
+    stage: np.ndarray
+    """[N] float32: the share of the training that was done."""
+    photos: int
+    """How many photos were trained on."""
+
+
+def path_of(folder: Path, split: Literal["train", "val"], number: int) -> Path:
+    """The file of a scene."""
+    return folder / f"{split}-{number:05d}.npz"
+
+
+def wanted(scenes: int, validation: int) -> list[tuple[Literal["train", "val"], int]]:
+    """Splits and numbers of the scenes to make, mixed, so that a part of them is of use."""
+    marks: list[tuple[float, Literal["train", "val"], int]] = [((k + 1) / scenes, "train", k) for k in range(scenes)]
+    marks += [((k + 0.5) / validation, "val", k) for k in range(validation)]
+    return [(split, number) for _, split, number in sorted(marks)]
+
+
+def read_pairs(path: Path) -> Pairs:
+    """The pairs in a file of `write_pairs`. Raises ReconError for another format."""
+    with np.load(path) as file:
+        if int(file["format"]) != FORMAT:
+            raise ReconError(f"{path}", found=f"format {int(file['format'])}", wanted=FORMAT, fix="make it anew")
+        return Pairs(file["layers"], file["depth"], file["truth"], file["stage"], int(file["photos"]))
+
+
+def write_pairs(path: Path, pairs: Pairs) -> None:
+    """Write in one piece, so that a file which is there is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    making = path.with_suffix(".tmp.npz")
+    np.savez_compressed(
+        making, format=FORMAT, layers=pairs.layers, depth=pairs.depth, truth=pairs.truth, stage=pairs.stage,
+        photos=pairs.photos,
+    )  # fmt: skip
+    making.replace(path)
+
+
+def make_pairs(number: int, split: Literal["train", "val"]) -> Pairs:
+    """The pairs of scene `number`: of a familiar one to learn from, of a novel one to validate on.
+
+    About 5 s on one thread of a CPU. The result depends on the arguments alone.
+    """
+    from recon_datasets.varied import familiar, novel
+
+    random = np.random.default_rng([number, 21 if split == "train" else 22])
+    model = familiar(number) if split == "train" else novel(number)
+    width, height = SIZES[random.integers(len(SIZES))]
+    count = int(random.choice(VIEWS))
+    iterations = int(random.choice(ITERATIONS))
+    scene, images, truth = _capture(model, width, height, count, random)
+    layers, depths, targets, stages = [], [], [], []
+    for stage, surroundings in training_stages(scene, images, iterations, number):
+        for view in scene.split("test"):
+            request = surroundings.request(view)
+            layers.append(_bytes(layers_of(request)))
+            depths.append(request.depth.half().numpy())
+            targets.append(truth[view.name].transpose(2, 0, 1))
+            stages.append(stage)
+    return Pairs(np.stack(layers), np.stack(depths), np.stack(targets), np.array(stages, np.float32), count)
+
+
+def _capture(
+    model: object, width: int, height: int, count: int, random: np.random.Generator
+) -> tuple[Scene, dict[str, Image], dict[str, np.ndarray]]:
+    """A scene with `count` training views and NEW_VIEWS others, the training photos, and the other views' truth."""
+    from recon_datasets import cameras_of, render_view
+
+    layout = ("arc", "arc", "orbit", "forward")[random.integers(4)]
+    seed = int(random.integers(1 << 20))
+    total = 2 * count + 1
+    cameras = cameras_of(model, total, width, height, seed, layout)  # type: ignore[arg-type]
+    odd = [k for k in range(total) if k % 2 == 0]  # between the training views, and one beyond either end
+    test = set(random.choice(odd, min(NEW_VIEWS, len(odd)), replace=False).tolist())
+    views, images, truth = [], {}, {}
+    for k, camera in enumerate(cameras):
+        if k % 2 == 0 and k not in test:
+            continue
+        rgb = render_view(model, camera, 4, seed=k).rgb  # type: ignore[arg-type]
+        name = f"{k:04d}.png"
+        pinhole = Camera(width, height, torch.from_numpy(camera.K))
+        split: Literal["train", "test"] = "test" if k in test else "train"
+        views.append(View(name, pinhole, torch.from_numpy(camera.world_to_camera), Photo(Path(name)), split))
+        if k in test:
+            truth[name] = rgb
+        else:
+            images[name] = Image(rgb.astype(np.float32) / 255, None)
+    return Scene(tuple(views)), images, truth
+
+
+def training_stages(
+    scene: Scene, images: dict[str, Image], iterations: int, seed: int
+) -> Iterator[tuple[float, Surroundings]]:
+    """Train on the photos; yield the share that is done, and what is there, at two fifths and at the end."""
+    from recon.poses.dense import DenseConfig, DenseInput, make_source
+    from recon.poses.dense.union import with_sparse
+    from recon.poses.known import with_points
+    from recon.splats.optimize import begin, finished_splats
+
+    scene = with_points(scene, seed=seed, load=lambda view: images[view.name])
+    views, dense = scene.split("train"), DenseConfig()
+    source = make_source(dense)
+    assert source is not None
+    points = source.points(DenseInput(views, [images[view.name] for view in views], scene.points, seed, _quiet))
+    if len(points.positions) >= dense.min_points:
+        scene = scene.with_node(Node("points", with_sparse(points, scene.points, views), kind="scene"))
+    config = SplatsConfig(iterations=iterations, sh_interval=iterations // 6)
+    loop, _ = begin(scene, config, seed=seed, images=images)
+    photos = [(torch.from_numpy(images[view.name].rgb), None, view) for view in views]
+    marks = {iterations * 2 // 5, iterations}
+    while loop.state.iteration < iterations:
+        loop.iterate(False)
+        if loop.state.iteration in marks:
+            splats = finished_splats(loop.state)
+            yield loop.state.iteration / iterations, Surroundings(photos, partial(_draw, splats), REFERENCES)
+
+
+@torch.no_grad()
+def _draw(splats: Splats, view: View) -> Drawn:
+    """The splats over black. Photos are warped by the median depth: the mean of two surfaces lies on neither."""
+    camera = view.camera
+    render = rasterize(
+        splats.params, view.world_to_camera.float(), camera.K.float(), camera.width, camera.height,
+        family=splats.family, background=torch.zeros(3), median_depth=True,
+    )  # fmt: skip
+    assert render.median_depth is not None
+    return Drawn(render.color.clamp(0, 1), render.alpha, render.median_depth)
+
+
+def _quiet(done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def _bytes(values: Tensor) -> np.ndarray:
+    """[0, 1] to uint8."""
+    return (values.clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy()

@@ -1,0 +1,155 @@
+"""Training of the small prior: resumable, and the same for the same seed on one thread."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from recon.config import config
+from recon.learn.batches import draw
+from recon.learn.pairs import Pairs
+from recon.priors.small.network import NetworkConfig, Restored, Restorer
+from recon.priors.small.sampling import SCALE, SIGMA_MAX
+
+STATE = "state.pt"
+RIGHT = 0.03
+"""Pixels around which a render is off by less than this, in [0, 1], were right already."""
+
+
+@config
+class TrainConfig:
+    """How long and how hard."""
+
+    iterations: Annotated[int, Field(ge=1)] = 8000
+    batch: Annotated[int, Field(ge=1)] = 8
+    crop: Annotated[int, Field(ge=16, multiple_of=8)] = 96
+    """Side of the crops, px."""
+    rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Largest step size of Adam; it rises over the first 200 iterations and falls as a cosine."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    """Decay of the running mean of the weights, which is the result."""
+    harm: Annotated[float, Field(ge=0)] = 0.3
+    """Weight of making pixels worse than the render is, beside the error."""
+    seed: int = 0
+
+
+@dataclass
+class Progress:
+    """Everything that changes; what a checkpoint holds."""
+
+    network: Restorer
+    mean: Restorer
+    """With the running means of the weights."""
+    optimizer: torch.optim.Optimizer
+    iteration: int = 0
+    seconds: float = 0.0
+
+    @staticmethod
+    def start(network: NetworkConfig, config: TrainConfig) -> Progress:
+        """Before the first iteration."""
+        torch.manual_seed(config.seed)
+        one, mean = Restorer(network), Restorer(network)
+        mean.load_state_dict(one.state_dict())
+        one.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return Progress(one, mean, torch.optim.AdamW(one.parameters(), config.rate, (0.9, 0.99), weight_decay=1e-4))
+
+    def save(self, folder: Path) -> None:
+        """Write in one piece."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state: dict[str, Any] = {
+            "network": self.network.state_dict(), "mean": self.mean.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "iteration": self.iteration, "seconds": self.seconds,
+        }  # fmt: skip
+        torch.save(state, folder / f"{STATE}.tmp")
+        (folder / f"{STATE}.tmp").replace(folder / STATE)
+
+    def load(self, folder: Path) -> None:
+        """Go on where `save` left off."""
+        state = torch.load(folder / STATE, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.mean.load_state_dict(state["mean"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.iteration, self.seconds = state["iteration"], state["seconds"]
+
+
+def train(
+    progress: Progress, pairs: Sequence[Pairs], config: TrainConfig, report: Callable[[int, float], None],
+    until: int | None = None, bfloat16: bool = True,
+) -> None:  # fmt: skip
+    """Train up to iteration `until` (by default, all). `report` gets the iteration and the mean loss of 100."""
+    losses: list[float] = []
+    started = time.perf_counter()
+    while progress.iteration < (until or config.iterations):
+        for group in progress.optimizer.param_groups:
+            group["lr"] = rate_at(progress.iteration, config)
+        layers, truth = draw(pairs, config.batch, config.crop, config.seed, progress.iteration)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            restored = _guess(progress.network, layers, truth, config.seed, progress.iteration)
+        loss = objective(restored, layers[:, :3], truth, config.harm)
+        progress.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(progress.network.parameters(), 1.0)
+        progress.optimizer.step()
+        progress.iteration += 1
+        with torch.no_grad():
+            decay = min(config.average, 1 - 1 / progress.iteration)
+            for mean, value in zip(progress.mean.parameters(), progress.network.parameters(), strict=True):
+                mean.lerp_(value, 1 - decay)
+        losses.append(float(loss.detach()))
+        if progress.iteration % 100 == 0:
+            now = time.perf_counter()
+            progress.seconds, started = progress.seconds + now - started, now
+            report(progress.iteration, sum(losses) / len(losses))
+            losses.clear()
+    progress.seconds += time.perf_counter() - started
+
+
+def rate_at(iteration: int, config: TrainConfig) -> float:
+    """Step size of an iteration."""
+    warm = min(1.0, (iteration + 1) / 200)
+    return config.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * iteration / config.iterations)))
+
+
+def objective(restored: Restored, render: Tensor, truth: Tensor, harm: float) -> Tensor:
+    """Error of the picture, harm done to the render, and how well the error and the gate foresee both.
+
+    Absolute and squared errors weigh alike at 0.2; the error is foreseen by the likelihood of a Laplace distribution;
+    the gate pays for the squared error it leaves, and 20 times for what it adds to pixels that were right. A picture
+    that is hardly damaged counts more, because decibels are relative.
+    """
+    difference = restored.image - truth
+    error, damage = difference.abs().mean(1, keepdim=True), (render - truth).abs().mean(1, keepdim=True)
+    picture = 0.5 * error + 2.5 * difference.square().mean(1, keepdim=True) + harm * (error - damage).relu()
+    foreseen = (error.detach() + 1e-3) * torch.exp(-restored.log_error) + restored.log_error
+    shown = torch.lerp(render, restored.image.detach().clamp(0, 1), restored.gate)
+    left, before = ((image - truth).square().mean(1, keepdim=True) for image in (shown, render))
+    gate = 2.5 * left + 50 * right_pixels(damage) * (left - before).relu()
+    weight = 0.15 / (damage.mean((1, 2, 3), keepdim=True) + 0.05)
+    return (weight * (picture + gate + 0.01 * foreseen)).mean()
+
+
+def right_pixels(damage: Tensor) -> Tensor:
+    """[B, 1, H, W] bool: around which (7 x 7) a render is off by less than 0.03, of its `damage` per pixel."""
+    return torch.nn.functional.avg_pool2d(damage, 7, 1, 3, count_include_pad=False) < RIGHT
+
+
+def _guess(network: Restorer, layers: Tensor, truth: Tensor, seed: int, step: int) -> Restored:
+    """What the network makes of a batch; of a diffusion model, from a random amount of noise."""
+    layers = layers.contiguous(memory_format=torch.channels_last)
+    if not network.config.diffusion:
+        return network(layers)  # type: ignore[no-any-return]
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    # Half of the time all noise, as in a single step; else log-uniform (x0 prediction).
+    sigma = torch.exp(torch.rand(len(layers), generator=generator) * math.log(SIGMA_MAX / 0.1) + math.log(0.1))
+    sigma = torch.where(torch.rand(len(layers), generator=generator) < 0.5, torch.full_like(sigma, SIGMA_MAX), sigma)
+    noise = torch.randn(truth.shape, generator=generator)
+    noisy = (truth - layers[:, :3]) / SCALE + sigma[:, None, None, None] * noise
+    return network(layers, noisy, sigma)  # type: ignore[no-any-return]
