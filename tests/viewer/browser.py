@@ -23,13 +23,19 @@ PICTURES = Path(__file__).resolve().parents[2] / "build" / "viewer-pictures"
 """Where tests leave what they saw."""
 PATIENCE_MS = 60_000
 
-_CAPTURE = """async ([width, height]) => {
-    const blob = await window.recon.viewer.capture(width, height);
+# Playwright waits for scripts without end.
+_AT_LAST = f"""const inTime = (wanted) => Promise.race([wanted, new Promise((_, fail) =>
+    setTimeout(() => fail(new Error("the picture does not come to rest")), {PATIENCE_MS}))]);"""
+_CAPTURE = (
+    f"async ([width, height]) => {{ {_AT_LAST}"
+    + """
+    const blob = await inTime(window.recon.viewer.capture(width, height));
     const bytes = new Uint8Array(await blob.arrayBuffer());
     let text = "";
     for (const byte of bytes) text += String.fromCharCode(byte);
     return btoa(text);
 }"""
+)
 
 
 def browser_path() -> str | None:
@@ -60,7 +66,7 @@ class Tab:
 
     def settle(self) -> None:
         """Wait until the picture stands."""
-        self.run("await recon.viewer.settled()")
+        self.run(f"{_AT_LAST} await inTime(recon.viewer.settled())")
 
     def snap(self, name: str) -> None:
         """Stand at the camera of a photo."""

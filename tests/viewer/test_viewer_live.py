@@ -11,12 +11,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import browser as chromium
 import numpy as np
 import photo_folder
 import pytest
@@ -188,6 +189,57 @@ def test_a_page_comes_back_to_a_server_that_was_started_again(served: Served, ta
         run.end()
         status.get_by_text("done").wait_for(timeout=PATIENCE_MS)
     finally:
+        server.stop()
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_pages_come_to_rest_between_frames_and_hidden_ones_get_none(
+    served: Served, browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two pages on one software WebGL, and a run that has a new frame at any moment."""
+    monkeypatch.setattr("recon.viewer.live._SECONDS_BETWEEN_FRAMES", 0.0)
+    monkeypatch.setattr("recon.viewer.live._SHARE", 1e9)
+    run, over = LiveRun(), threading.Event()
+    server = ViewerServer(served.folder, port=0, live=run)
+    server.start()
+
+    def train() -> None:
+        iteration = 0
+        while not over.wait(0.02):
+            iteration += 1
+            run(events.SplatsMoved("splats", iteration, lambda: random_family("gaussian", 3000)))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    tabs = [Tab(browser.new_page(viewport=chromium.SIZE)) for _ in range(2)]
+    try:
+        for tab in tabs:
+            tab.open(server.address)
+            tab.page.wait_for_selector("html[data-frame]", state="attached", timeout=PATIENCE_MS)
+        for tab in tabs:
+            tab.settle()
+            shown = int(tab.page.get_attribute("html", "data-frame") or 0)
+            newer = f"() => Number(document.documentElement.dataset.frame) > {shown}"
+            tab.page.wait_for_function(newer, timeout=PATIENCE_MS)
+        hide = "Object.defineProperty(document, 'hidden', { value: argument, configurable: true });"
+        tell = "document.dispatchEvent(new Event('visibilitychange'));"
+        for tab in tabs:
+            tab.run(hide + tell, True)
+        eventually(lambda: not run._watched)
+        tabs[0].run(hide + tell, False)
+        eventually(lambda: run._watched)
+        assert not tabs[0].faults
+    finally:
+        over.set()
+        thread.join()
+        for tab in tabs:
+            tab.page.close()
         server.stop()
 
 

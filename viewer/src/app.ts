@@ -32,6 +32,8 @@ const MOVES: Record<NavigationMode, string> = { orbit: "Orbit", fly: "Fly", walk
 
 /** Layer of the splats of a run that goes on. */
 const LIVE_ID = "splats in training";
+/** Of the wait for a frame to be seen: while somebody turns the scene it does not come to rest. */
+const LONGEST_FRAME_MS = 5000;
 /** Of a page that holds its files itself. */
 const EMBEDDED: Session = { name: "recon", files: ["scene.gltf"], live: false, writable: false };
 
@@ -207,12 +209,17 @@ export class App {
     private async showFrame(frame: ArrayBuffer): Promise<number> {
         const { arrays, metadata } = parseSafetensors(frame);
         const shown = Number(metadata.frame);
+        const start = performance.now();
         try {
             if (this.data === undefined) return shown;
             const first = !this.viewer.layers.has(LIVE_ID);
             await this.viewer.loadLive(LIVE_ID, metadata.family ?? "gaussian", arrays);
             if (first) await this.tree.show([]);
             document.documentElement.dataset.frame = metadata.frame;
+            // The next one may come when this one has been seen, and after as long again: a slow graphics card would
+            // do nothing but show frames.
+            await Promise.race([this.viewer.settled(), pause(LONGEST_FRAME_MS)]);
+            await pause(performance.now() - start);
         } catch (error) {
             complain(error);
         }
@@ -411,4 +418,8 @@ export class App {
             this.compare.setMode(all[(all.indexOf(this.compare.mode) + 1) % all.length]!);
         }
     }
+}
+
+function pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

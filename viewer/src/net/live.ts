@@ -11,13 +11,15 @@ export interface LiveListener {
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 8000;
 
-/** The socket to a run; connects again when it breaks. */
+/** The socket to a run; connects again when it breaks. Nobody watches a hidden page: it costs the run nothing. */
 export class Live {
     private socket: WebSocket | null = null;
     private retryMs = FIRST_RETRY_MS;
+    private retry = 0;
     private ended = false;
 
     constructor(private readonly listener: LiveListener) {
+        document.addEventListener("visibilitychange", () => (document.hidden ? this.socket?.close() : this.connect()));
         this.connect();
     }
 
@@ -26,6 +28,8 @@ export class Live {
     }
 
     private connect(): void {
+        clearTimeout(this.retry);
+        if (this.ended || document.hidden || (this.socket?.readyState ?? WebSocket.CLOSED) <= WebSocket.OPEN) return;
         const address = new URL("api/live", location.href);
         address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
         address.hash = address.search = "";
@@ -40,9 +44,9 @@ export class Live {
             else void this.listener.onFrame(event.data).then((frame) => this.send({ type: "ack", frame }));
         };
         socket.onclose = () => {
-            if (this.ended) return;
+            if (this.ended || this.socket !== socket) return;
             this.listener.onConnection(false);
-            setTimeout(() => this.connect(), this.retryMs);
+            this.retry = window.setTimeout(() => this.connect(), this.retryMs);
             this.retryMs = Math.min(LONGEST_RETRY_MS, 2 * this.retryMs);
         };
         this.socket = socket;
