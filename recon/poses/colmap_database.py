@@ -13,14 +13,14 @@ from recon.geometry.camera import Camera
 
 
 def colmap_camera(camera: Camera, camera_id: int) -> Any:
-    """A pycolmap camera: PINHOLE without distortion, else SIMPLE_RADIAL with the lens's k1 and one focal length."""
+    """A pycolmap camera: PINHOLE without distortion, else OPENCV with the lens's k1, k2, p1 and p2."""
     import pycolmap
 
     fx, fy, cx, cy = (float(camera.K[row, column]) for row, column in ((0, 0), (1, 1), (0, 2), (1, 2)))
     if camera.distortion.is_identity:
         model, params = "PINHOLE", [fx, fy, cx, cy]
     else:
-        model, params = "SIMPLE_RADIAL", [fx, cx, cy, camera.distortion.params[0]]
+        model, params = "OPENCV", [fx, fy, cx, cy, *camera.distortion.params[:4]]
     return pycolmap.Camera(
         camera_id=camera_id, model=model, width=camera.width, height=camera.height, params=params,
         has_prior_focal_length=True,

@@ -65,7 +65,7 @@ def test_derivatives_are_those_of_the_projection() -> None:
     poses[:, 2, 3] = 4.0
     now = Unknowns(
         poses,
-        torch.tensor([[6.0, 320.0, 240.0, 0.1], [6.2, 310.0, 250.0, -0.2]], dtype=torch.float64),
+        torch.tensor([[6.0, 320.0, 240.0, 0.1, 0.05], [6.2, 310.0, 250.0, -0.2, 0.1]], dtype=torch.float64),
         torch.randn(5, 3, dtype=torch.float64),
     )
     seen = Observations(
@@ -76,9 +76,9 @@ def test_derivatives_are_those_of_the_projection() -> None:
     def pixels(cameras: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         return project(now.moved(cameras, points), seen)[0]
 
-    zero = (torch.zeros(12 + 8, dtype=torch.float64), torch.zeros(5, 3, dtype=torch.float64))
+    zero = (torch.zeros(12 + 10, dtype=torch.float64), torch.zeros(5, 3, dtype=torch.float64))
     by_cameras, by_points = torch.autograd.functional.jacobian(pixels, zero)
     for row, (camera, lens, point) in enumerate(zip(seen.camera, seen.lens, seen.point, strict=True)):
         assert torch.allclose(by_cameras[row, :, 6 * camera : 6 * camera + 6], by_pose[row], atol=1e-6)
-        assert torch.allclose(by_cameras[row, :, 12 + 4 * lens : 16 + 4 * lens], by_lens[row], atol=1e-6)
+        assert torch.allclose(by_cameras[row, :, 12 + 5 * lens : 17 + 5 * lens], by_lens[row], atol=1e-6)
         assert torch.allclose(by_points[row, :, point], by_point[row], atol=1e-6)

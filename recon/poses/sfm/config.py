@@ -21,7 +21,7 @@ class PolishConfig:
     center_spread: Annotated[float, Field(gt=0)] = 0.01
     """How far the principal point may plausibly be from the middle, as a standard deviation in longer sides."""
     distortion_spread: Annotated[float, Field(gt=0)] = 0.1
-    """The same for the first term of radial distortion, where it is an unknown at all."""
+    """The same for the two terms of radial distortion, where photos and points are many enough for any."""
 
 
 @config

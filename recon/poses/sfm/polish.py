@@ -1,7 +1,8 @@
 """The last adjustment: all cameras and points together, the principal point free as far as lenses leave it so.
 
 COLMAP's bundle adjustment holds the principal point, or frees it without bounds, and few photos do not tell it from a
-turn of the cameras. Here what is known of lenses beforehand counts as observations do.
+turn of the cameras. Here what is known of lenses beforehand counts as observations do, and a second term of distortion
+keeps the first from bending the scene.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from recon.geometry.camera import Camera, Distortion
 from recon.poses.sfm.config import PolishConfig
 from recon.poses.sfm.mapping import Model
 
-_POSE, _LENS = 6, 4  # unknowns: turn and shift; logarithm of the focal length, principal point, radial distortion
+_POSE, _LENS = 6, 5  # unknowns: turn and shift; log of the focal length, principal point, k1, k2
 _LOSS_PX = 1.0  # soft L1 as in the adjustment before: quadratic below, linear above
 _DAMPING, _MAX_DAMPING, _DAMPING_STEP = 1e-4, 1e8, 4.0
 _LEAST_GAIN = 1e-5  # share of the cost, of the last step that is worth another one
-# Errors of neighbouring keypoints are alike (lenses, rolling shutters, blur): so many observations count as one. Of
-# 100, 200 and 400 the last is best on fox and fountain; 1 moves fox's principal point by what the shutter does.
-_ALIKE = 400.0
+# Errors of neighbouring keypoints are alike (lenses, rolling shutters, blur): so many observations count as one. With 1
+# fox's principal point takes up what its shutter does; between 50 and 400 figures hardly change.
+_ALIKE = 100.0
 _FIXED = 1e-6  # spread of what is no unknown
 
 
@@ -68,12 +69,12 @@ class Unknowns:
     poses: Tensor
     """[C, 4, 4] `world_to_camera`."""
     lenses: Tensor
-    """[L, 4]: logarithm of the focal length in px, principal point in px, first term of radial distortion."""
+    """[L, 5]: logarithm of the focal length in px, principal point in px, radial distortion k1 and k2."""
     points: Tensor
     """[P, 3]"""
 
     def moved(self, cameras: Tensor, points: Tensor) -> Unknowns:
-        """After a step: cameras [6 C + 4 L], for each a turn, rad, and a shift in its own axes; points [P, 3]."""
+        """After a step: cameras [6 C + 5 L], for each a turn, rad, and a shift in its own axes; points [P, 3]."""
         pose, lens = cameras.split([_POSE * len(self.poses), self.lenses.numel()])
         pose = pose.view(-1, _POSE)
         turn = rigid.from_rotation_translation(rigid.so3_exp(pose[:, :3]), pose[:, 3:])
@@ -99,19 +100,19 @@ class Prior:
     """What is known of lenses beforehand."""
 
     mean: Tensor
-    """[L, 4], as `Unknowns.lenses`."""
+    """[L, 5], as `Unknowns.lenses`."""
     weight: Tensor
-    """[L, 4], one over variances; 0 where nothing is known."""
+    """[L, 5], one over variances; 0 where nothing is known."""
 
     @staticmethod
     def of(cameras: Sequence[Camera], config: PolishConfig) -> Prior:
         """The middle of the photo and no distortion."""
-        means = [(0.0, one.width / 2, one.height / 2, 0.0) for one in cameras]
+        means = [(0.0, one.width / 2, one.height / 2, 0.0, 0.0) for one in cameras]
         weights = []
         for one in cameras:
             center = config.center_spread * max(one.width, one.height)
             spread = _FIXED if one.distortion.is_identity else config.distortion_spread
-            weights.append((0.0, center**-2, center**-2, spread**-2))
+            weights.append((0.0, center**-2, center**-2, spread**-2, spread**-2))
         return Prior(torch.tensor(means, dtype=torch.float64), _ALIKE * torch.tensor(weights, dtype=torch.float64))
 
     def cost(self, lenses: Tensor) -> float:
@@ -207,33 +208,34 @@ class _System:
 
 
 def project(now: Unknowns, seen: Observations) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pixels [M, 2] and their derivatives by pose [M, 2, 6], lens [M, 2, 4] and point [M, 2, 3]."""
+    """Pixels [M, 2] and their derivatives by pose [M, 2, 6], lens [M, 2, 5] and point [M, 2, 3]."""
     R = now.poses[seen.camera, :3, :3]
     X = (R @ now.points[seen.point, :, None])[..., 0] + now.poses[seen.camera, :3, 3]
-    f, k = now.lenses[seen.lens, 0].exp(), now.lenses[seen.lens, 3]
+    f, k1, k2 = now.lenses[seen.lens, 0].exp(), now.lenses[seen.lens, 3], now.lenses[seen.lens, 4]
     xy = X[:, :2] / X[:, 2:]
     r2 = xy.square().sum(1)
-    scale = f * (1 + k * r2)
+    scale = f * (1 + r2 * (k1 + r2 * k2))
     centered = scale[:, None] * xy
     eye = torch.eye(2, dtype=X.dtype).expand(len(X), 2, 2)
-    by_xy = scale[:, None, None] * eye + (2 * f * k)[:, None, None] * xy[:, :, None] * xy[:, None]
+    by_xy = scale[:, None, None] * eye + (2 * f * (k1 + 2 * k2 * r2))[:, None, None] * xy[:, :, None] * xy[:, None]
     by_X = by_xy @ torch.cat([eye, -xy[:, :, None]], 2) / X[:, 2, None, None]
     x, y, z = X.unbind(1)
     zero = torch.zeros_like(z)
     by_turn = torch.stack([zero, z, -y, -z, zero, x, y, -x, zero], 1).view(-1, 3, 3)
-    by_lens = torch.cat([centered[:, :, None], eye, ((f * r2)[:, None] * xy)[:, :, None]], 2)
+    by_k1 = ((f * r2)[:, None] * xy)[:, :, None]
+    by_lens = torch.cat([centered[:, :, None], eye, by_k1, r2[:, None, None] * by_k1], 2)
     return centered + now.lenses[seen.lens, 1:3], torch.cat([by_X @ by_turn, by_X], 2), by_lens, by_X @ R
 
 
 def _parameters(camera: Camera) -> Tensor:
-    k = camera.distortion.params[0] if camera.distortion.params else 0.0
+    k1, k2 = camera.distortion.params[:2] or (0.0, 0.0)
     f, cx, cy = float(camera.K[0, 0]), float(camera.K[0, 2]), float(camera.K[1, 2])
-    return torch.tensor([math.log(f), cx, cy, k], dtype=torch.float64)
+    return torch.tensor([math.log(f), cx, cy, k1, k2], dtype=torch.float64)
 
 
 def _camera(parameters: Tensor, given: Camera) -> Camera:
-    log_f, cx, cy, k = parameters.tolist()
+    log_f, cx, cy, k1, k2 = parameters.tolist()
     camera = Camera.pinhole(given.width, given.height, math.exp(log_f), None, cx, cy)
     if given.distortion.is_identity:
         return camera
-    return replace(camera, distortion=Distortion("opencv", (k, 0.0, 0.0, 0.0)))
+    return replace(camera, distortion=Distortion("opencv", (k1, k2, 0.0, 0.0)))
