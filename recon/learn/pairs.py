@@ -146,7 +146,7 @@ def training_stages(
 
     scene = with_points(scene, seed=seed, load=lambda view: images[view.name])
     views, dense = scene.split("train"), DenseConfig()
-    source = make_source(dense)
+    source = make_source(dense, "stereo")
     assert source is not None
     points = source.points(DenseInput(views, [images[view.name] for view in views], scene.points, seed, _quiet))
     if len(points.positions) >= dense.min_points:

@@ -19,7 +19,7 @@ from recon.io.images import load_image, prepare_view
 from recon.io.splits import assign_splits
 from recon.pipeline.config import RunConfig, to_plain
 from recon.pipeline.stage import StageContext, StageOutput, artifact_key, hash_file
-from recon.poses.dense import DenseInput, make_source
+from recon.poses.dense import DenseInput, choose_dense, make_source
 from recon.poses.dense.union import with_sparse
 from recon.poses.estimators import ESTIMATORS, PoseEstimate, PoseInput, choose_method
 from recon.poses.known import check_poses, with_points
@@ -77,7 +77,7 @@ class PosesStage:
         posed = estimate.scene
         with_seeds = with_points(posed, self.config.poses.triangulate, seed=self.config.seed, events=context.events)
         prepared = self._prepare(with_seeds.views, context)
-        result = self._with_dense_points(replace(with_seeds, views=prepared, provenance=()), context)
+        result, dense = self._with_dense_points(replace(with_seeds, views=prepared, provenance=()), context)
         train, test = len(result.split("train")), len(result.split("test"))
         points = 0 if result.points is None else len(result.points.positions)
         camera = prepared[0].camera
@@ -92,6 +92,7 @@ class PosesStage:
                 "background": self.capture.background and list(self.capture.background),
                 "skipped": len(self.capture.skipped),
                 "poses": chosen,
+                "dense": dense,
             },
         )
 
@@ -107,16 +108,21 @@ class PosesStage:
         left_out = {one.name: one.reason for one in estimate.left_out}
         return estimate, {"method": method, "why": why, **estimate.info, "left_out": left_out}
 
-    def _with_dense_points(self, scene: Scene, context: StageContext) -> Scene:
-        """Dense points in place of the sparse ones, where there are enough; the photos are those of the next stages."""
+    def _with_dense_points(self, scene: Scene, context: StageContext) -> tuple[Scene, dict[str, str] | None]:
+        """Dense points in place of the sparse ones, where there are enough, and for the manifest where they are from.
+
+        The photos are those of the next stages.
+        """
         config, views = self.config.poses.dense, scene.split("train")
-        source = make_source(config)
-        if source is None or len(views) < 2:
-            return scene
+        if config.method == "none" or len(views) < 2:
+            return scene, None
         given = DenseInput(
             views, [load_image(view) for view in views], scene.points, self.config.seed,
             lambda done, total: context.events(Progress(self.name, done, total)),
         )  # fmt: skip
+        method, why = choose_dense(config, given)
+        source = make_source(config, method)
+        assert source is not None
         points = source.points(given)
         if len(points.positions) < config.min_points:
             message = (
@@ -124,8 +130,9 @@ class PosesStage:
                 "too little; starting at the sparse points"
             )
             context.events(StageWarning(self.name, message))
-            return scene
-        return scene.with_node(Node("points", with_sparse(points, scene.points, views), kind="scene"))
+            return scene, None
+        together = with_sparse(points, scene.points, views)
+        return scene.with_node(Node("points", together, kind="scene")), {"method": method, "why": why}
 
     def _prepare(self, views: Sequence[View], context: StageContext) -> tuple[View, ...]:
         """Undistorted and scaled photos in `images/`, in threads: decoding and resampling leave the interpreter."""

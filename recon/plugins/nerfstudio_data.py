@@ -14,7 +14,7 @@ from recon.events import Listener, StageWarning
 from recon.geometry import rigid
 from recon.geometry.camera import Camera
 from recon.io.images import Image
-from recon.poses.dense import DenseConfig, DenseInput, make_source
+from recon.poses.dense import DenseConfig, DenseInput, choose_dense, make_source
 from recon.poses.dense.union import with_sparse
 from recon.poses.known import with_points
 from recon.scene import Node, Photo, Points, Scene, View
@@ -65,11 +65,12 @@ def training_scene(datamanager: Any, seed_points: tuple[Tensor, Tensor] | None) 
 def with_start(scene: Scene, images: dict[str, Image], dense: DenseConfig, seed: int, events: Listener) -> Scene:
     """The scene with points to start from: triangulated where the data has none, then dense ones, as in `recon run`."""
     scene = with_points(scene, seed=seed, events=events, load=lambda view: images[view.name])
-    source = make_source(dense)
+    photos = [images[view.name] for view in scene.views]
+    given = DenseInput(scene.views, photos, scene.points, seed, lambda done, total: None)
+    source = make_source(dense, choose_dense(dense, given)[0])
     if source is None or len(scene.views) < 2:
         return scene
-    photos = [images[view.name] for view in scene.views]
-    points = source.points(DenseInput(scene.views, photos, scene.points, seed, lambda done, total: None))
+    points = source.points(given)
     if len(points.positions) < dense.min_points:
         events(
             StageWarning("poses", f"dense start: {len(points.positions)} points are too few; starting at sparse ones")

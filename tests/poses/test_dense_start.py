@@ -154,7 +154,7 @@ def test_masked_pixels_give_no_points(room: Room) -> None:
     left = np.zeros((180, 240), np.float32)
     left[:, :120] = 1
     images = [replace(room.images[view.name], alpha=left) for view in room.scene.views]
-    source = make_source(DenseConfig())
+    source = make_source(DenseConfig(), "stereo")
     assert source is not None
     points = source.points(DenseInput(room.scene.views, images, None, 0, lambda done, total: None))
     assert len(points.positions) > 1000
@@ -171,7 +171,7 @@ def test_photos_that_share_nothing_give_nothing(room: Room) -> None:
         replace(room.scene.views[1], world_to_camera=away @ room.scene.views[1].world_to_camera),
     ]
     images = [room.images[view.name] for view in room.scene.views[:2]]
-    source = make_source(DenseConfig())
+    source = make_source(DenseConfig(), "stereo")
     assert source is not None
     points = source.points(DenseInput(views, images, None, 0, lambda done, total: None))
     assert len(points.positions) < 200
@@ -188,7 +188,7 @@ def test_sources_and_range(room: Room) -> None:
     assert torch.equal(scene_points(views, wall), wall.double()), "what is known is kept"
     assumed = scene_points(views, Points(wall[:3], wall[:3]).positions)
     assert len(assumed) > 100, "three points say nothing"
-    assert make_source(DenseConfig(method="none")) is None
+    assert make_source(DenseConfig(), "none") is None
 
 
 def test_sparse_points_fill_the_gaps(room: Room) -> None:

@@ -10,25 +10,48 @@ from pydantic import Field
 from recon.config import config
 from recon.poses.dense.depth_maps import StereoConfig
 from recon.poses.dense.fusion import FusionConfig
+from recon.poses.dense.hull import HullConfig, HullSource, outlines
 from recon.poses.dense.source import DenseInput, DenseSource
 from recon.poses.dense.stereo import StereoSource
+
+_LEAST_OUTLINES = 4  # with three the hull is so large that splats inside of it end worse than at sparse points
 
 
 @config
 class DenseConfig:
     """Points all over the surfaces, where sparse ones leave gaps: what few photos gain most from."""
 
-    method: Literal["stereo", "none"] = "stereo"
-    """`stereo`: multi-view stereo over the training photos. `none`: start at the sparse points."""
+    method: Literal["auto", "stereo", "hull", "none"] = "auto"
+    """`stereo`: multi-view stereo over the training photos. `hull`: what the outlines of photos that are cut out leave
+    room for. `auto`: `hull` for four and more such photos when they share few points, else `stereo`. `none`: start at
+    the sparse points."""
+    few_points: Annotated[int, Field(ge=0)] = 50
+    """With fewer sparse points a photo than this, `auto` trusts outlines more than matches."""
     min_points: Annotated[int, Field(ge=1)] = 500
     """With fewer dense points than this the run goes on with the sparse ones, and says so."""
     stereo: StereoConfig = field(default_factory=StereoConfig)
+    hull: HullConfig = field(default_factory=HullConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
 
 
-def make_source(config: DenseConfig) -> DenseSource | None:
-    """The source that `config` names, None for none."""
-    return None if config.method == "none" else StereoSource(config.stereo, config.fusion)
+def choose_dense(config: DenseConfig, given: DenseInput) -> tuple[str, str]:
+    """The method that `auto` stands for, or `config.method` itself, and why."""
+    if config.method != "auto":
+        return config.method, f"poses.dense.method is {config.method}"
+    if outlines(given) is None:
+        return "stereo", "the photos are not cut out"
+    if len(given.views) < _LEAST_OUTLINES:
+        return "stereo", f"{len(given.views)} outlines leave too much room"
+    points = 0 if given.points is None else len(given.points.positions)
+    few = points < config.few_points * len(given.views)
+    return ("hull" if few else "stereo"), f"the photos are cut out and share {points:,} points"
 
 
-__all__ = ["DenseConfig", "DenseInput", "DenseSource", "make_source"]
+def make_source(config: DenseConfig, method: str) -> DenseSource | None:
+    """The source of that name, None for none."""
+    if method == "none":
+        return None
+    return HullSource(config.hull) if method == "hull" else StereoSource(config.stereo, config.fusion)
+
+
+__all__ = ["DenseConfig", "DenseInput", "DenseSource", "choose_dense", "make_source"]

@@ -49,7 +49,7 @@ def fuse(maps: Sequence[DepthMap], config: FusionConfig, seed: int) -> Points:
             x, y = pixels[inside & good].unbind(-1)
             taken[j][y, x] = True
         parts.append(_points(one, fresh, total / (confirmed + 1)[..., None]))
-    return _thinned(parts, config.max_points, seed)
+    return thinned(parts, config.max_points, seed)
 
 
 def _points(one: DepthMap, where: Tensor, world: Tensor) -> Points:
@@ -65,7 +65,7 @@ def _world(one: DepthMap) -> Tensor:
     return one.view.unproject(grid, 1 / one.inverse_depth.double())
 
 
-def _thinned(parts: Sequence[Points], most: int, seed: int) -> Points:
+def thinned(parts: Sequence[Points], most: int, seed: int) -> Points:
     """All parts in one cloud; of more than `most` points a random choice, grown to fill the gaps."""
     if sum(len(part.positions) for part in parts) == 0:
         return Points(torch.zeros(0, 3), torch.zeros(0, 3))
