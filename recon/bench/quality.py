@@ -78,7 +78,7 @@ def main(options: Options) -> None:
     for variant in options.variants:
         overrides_of(variant)
     options.out.mkdir(parents=True, exist_ok=True)
-    scenes = [*options.scenes, *(_make_capture(name, options.out) for name in options.captures)]
+    scenes = [*options.scenes, *(make_capture(name, options.out) for name in options.captures)]
     journal = options.out / "rows.jsonl"
     known = _read(journal)
     rows = []
@@ -97,7 +97,7 @@ def main(options: Options) -> None:
     report.write(options.out, "quality")
 
 
-def _make_capture(name: str, out: Path) -> Path:
+def make_capture(name: str, out: Path) -> Path:
     """The scene file of a procedural capture, made unless it is there."""
     folder = out / "captures" / name
     if not (folder / "transforms.json").is_file():

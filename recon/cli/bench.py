@@ -9,13 +9,15 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-Name = Literal["raster", "train", "families", "solid", "dense", "poses", "mesh", "surface", "quality", "formats"]
+Name = Literal[
+    "raster", "train", "families", "solid", "dense", "poses", "mesh", "surface", "quality", "priors", "formats"
+]
 NAMES: tuple[str, ...] = get_args(Name)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """`recon bench` raster, train, families, solid, dense, poses, mesh, surface, quality or formats."""
+    """`recon bench` raster, train, families, solid, dense, poses, mesh, surface, quality, priors or formats."""
 
     name: Annotated[Name, tyro.conf.Positional]
     """What to measure."""

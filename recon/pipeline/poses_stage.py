@@ -64,6 +64,8 @@ class PosesStage:
             "views": [_view_content(view) for view in source.views],
             "points": _points_content(source.points),
         }
+        if self.config.poses.dense.depth is not None:
+            inputs["depth"] = self.config.poses.dense.depth.content()
         return artifact_key(self.name, self.settings, inputs)
 
     def make(self, scene: Scene, context: StageContext) -> StageOutput:
@@ -114,11 +116,12 @@ class PosesStage:
         The photos are those of the next stages.
         """
         config, views = self.config.poses.dense, scene.split("train")
-        if config.method == "none" or len(views) < 2:
+        if (config.method == "none" and config.depth is None) or len(views) < 2:
             return scene, None
         given = DenseInput(
             views, [load_image(view) for view in views], scene.points, self.config.seed,
             lambda done, total: context.events(Progress(self.name, done, total)),
+            lambda message: context.events(StageWarning(self.name, message)),
         )  # fmt: skip
         method, why = choose_dense(config, given)
         source = make_source(config, method)

@@ -66,7 +66,10 @@ def with_start(scene: Scene, images: dict[str, Image], dense: DenseConfig, seed:
     """The scene with points to start from: triangulated where the data has none, then dense ones, as in `recon run`."""
     scene = with_points(scene, seed=seed, events=events, load=lambda view: images[view.name])
     photos = [images[view.name] for view in scene.views]
-    given = DenseInput(scene.views, photos, scene.points, seed, lambda done, total: None)
+    given = DenseInput(
+        scene.views, photos, scene.points, seed, lambda done, total: None,
+        lambda message: events(StageWarning("poses", message)),
+    )  # fmt: skip
     source = make_source(dense, choose_dense(dense, given)[0])
     if source is None or len(scene.views) < 2:
         return scene

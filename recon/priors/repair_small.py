@@ -21,6 +21,7 @@ class RepairSmallConfig(PriorConfig):
     """Repair by the small network of recon."""
 
     extra: ClassVar[str] = ""
+    repairs: ClassVar[bool] = True
 
     name: Literal["repair-small"] = "repair-small"
     weights: Path | None = None

@@ -40,11 +40,12 @@ def merged(answers: Sequence[Repaired]) -> Repaired:
 
 
 def respect(request: RepairRequest, repaired: Repaired) -> float:
-    """In [0, 1]: exp(-(d / 0.1)^2) of the mean difference d to the render where the scene is sure.
+    """In [0, 1]: exp(-(d / 0.1)^2) of the mean difference d to the render where the scene is sure by more than a half;
+    1 where it is nowhere.
 
     A prior that changes what the photos confirm does not know this scene, and is not believed elsewhere either.
     """
-    known = request.confidence
+    known = (request.confidence - 0.5).clamp_min(0)
     difference = (repaired.image - request.render).abs().mean(-1)
     d = float((difference * known).sum() / known.sum().clamp_min(1e-6))
     return math.exp(-((d / _SIGMA) ** 2))

@@ -14,6 +14,7 @@ from recon.scene.nodes import View
 
 _NEAR = 1e-6
 _COLOR_SIGMA = 0.1  # difference of colours, in [0, 1], at which a photo stops speaking for a pixel
+_AGREEMENT_SIGMA = 0.2
 _TRUST = 0.7  # what one photo that shows a pixel and agrees is worth; two make 0.91
 
 
@@ -66,7 +67,8 @@ def confidence(render: Tensor, alpha: Tensor, warped: Sequence[tuple[Tensor, Ten
 def agreement(pictures: Sequence[Seen], unseen: float) -> list[Tensor]:
     """For each picture [H, W] in [0, 1]: how well the others agree with it where they show the same by the depths.
 
-    The mean of exp(-(d / 0.1)^2) over those that show a pixel; `unseen` where none does.
+    The mean of exp(-(d / 0.2)^2) over those that show a pixel; `unseen` where none does. Wider than in `confidence`: the
+    depths are those of a scene that is being repaired, and where they are wrong the truth does not agree either.
     """
     result = []
     for i, one in enumerate(pictures):
@@ -76,7 +78,7 @@ def agreement(pictures: Sequence[Seen], unseen: float) -> list[Tensor]:
                 continue
             image, valid = warp(other, one.camera, one.depth)
             difference = (image - one.image).abs().mean(-1)
-            total = total + valid * torch.exp(-((difference / _COLOR_SIGMA) ** 2))
+            total = total + valid * torch.exp(-((difference / _AGREEMENT_SIGMA) ** 2))
             count = count + valid
         result.append(torch.where(count > 0, total / count.clamp_min(1), torch.full_like(total, unseen)))
     return result

@@ -51,6 +51,16 @@ def test_a_run_with_a_prior(case: str, work: Path, recon: Cli) -> None:
         assert rendered.code == 2 and "a run without priors that repair" in rendered.err
 
 
+def test_depths_of_a_network_are_a_dense_start_beside_stereo(work: Path, recon: Cli) -> None:
+    tiny_models.save_depth_model(work / "weights")
+    extra = "poses:\n  dense:\n    method: none\n    depth: {name: depth, checkpoint: weights}\n"
+    photo_folder.write_config(work / "scene.yaml", extra=extra)
+    done = recon("run", work / "scene.yaml", "--until", "poses")
+    assert done.code == 0, done.err
+    # A random network agrees with nothing, and says so.
+    assert "do not agree with the points" in done.err + done.out
+
+
 def test_a_checkpoint_that_has_gone_is_a_warning_when_measuring_again(work: Path, recon: Cli) -> None:
     import shutil
 

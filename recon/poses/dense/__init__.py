@@ -11,8 +11,10 @@ from recon.config import config
 from recon.poses.dense.depth_maps import StereoConfig
 from recon.poses.dense.fusion import FusionConfig
 from recon.poses.dense.hull import HullConfig, HullSource, outlines
+from recon.poses.dense.monocular import FillConfig, MonocularSource
 from recon.poses.dense.source import DenseInput, DenseSource
 from recon.poses.dense.stereo import StereoSource
+from recon.priors.depth import DepthConfig
 
 _LEAST_OUTLINES = 4  # with three the hull is so large that splats inside of it end worse than at sparse points
 
@@ -27,6 +29,11 @@ class DenseConfig:
     the sparse points."""
     few_points: Annotated[int, Field(ge=0)] = 50
     """With fewer sparse points a photo than this, `auto` trusts outlines more than matches."""
+    depth: DepthConfig | None = None
+    """A network that sees depth in single photos, such as `{name: depth, checkpoint: /path}` (docs/priors.md). It fills
+    the gaps that the method leaves; with `method: none` all its points are taken."""
+    fill: FillConfig = field(default_factory=FillConfig)
+    """What of the network's depths becomes points."""
     min_points: Annotated[int, Field(ge=1)] = 500
     """With fewer dense points than this the run goes on with the sparse ones, and says so."""
     stereo: StereoConfig = field(default_factory=StereoConfig)
@@ -48,10 +55,16 @@ def choose_dense(config: DenseConfig, given: DenseInput) -> tuple[str, str]:
 
 
 def make_source(config: DenseConfig, method: str) -> DenseSource | None:
-    """The source of that name, None for none."""
-    if method == "none":
-        return None
-    return HullSource(config.hull) if method == "hull" else StereoSource(config.stereo, config.fusion)
+    """The source of that name, with what `config.depth` adds to it; None for none."""
+    base: DenseSource | None = None
+    if method != "none":
+        base = HullSource(config.hull) if method == "hull" else StereoSource(config.stereo, config.fusion)
+    if config.depth is None:
+        return base
+    # Loads the native core, which a configuration can be checked without.
+    from recon.render.device import choose_device
+
+    return MonocularSource(config.depth.load(choose_device("auto")[0]), config.fill, base)
 
 
 __all__ = ["DenseConfig", "DenseInput", "DenseSource", "choose_dense", "make_source"]

@@ -24,6 +24,8 @@ class DenseInput:
     """Every random choice follows from it."""
     progress: Callable[[int, int], None]
     """Called with what is done and what there is to do."""
+    warn: Callable[[str], None] = print
+    """Called with what the user should know."""
 
 
 class DenseSource(Protocol):

@@ -21,7 +21,7 @@ class GuidanceConfig:
     known, and by whether repaired views agree with each other.
     """
 
-    start: Share = 0.5
+    start: Share = 0.35
     """Share of the iterations after which novel views are looked at."""
     every: Annotated[int, Field(ge=1)] = 200
     """Iterations until they are chosen, rendered and repaired anew."""
@@ -31,14 +31,14 @@ class GuidanceConfig:
     """Their longer side, px; photos that are smaller set it."""
     references: Annotated[int, Field(ge=0)] = 3
     """Nearest photos that a prior gets along with a render."""
-    min_known: Share = 0.2
-    """A novel view is only looked at when the scene is sure of at least this share of it: from nothing, everything can
-    be made up."""
-    weight: Weight = 1.0
+    min_known: Share = 0.03
+    """A novel view is only looked at when the scene is sure, by more than a half, of at least this share of it: from
+    nothing, everything can be made up, and nothing shows whether a prior respects what is known."""
+    weight: Weight = 2.0
     """Weight of a repaired pixel that is trusted fully, in the loss of an iteration; a photo's is 1."""
     interval: Annotated[int, Field(ge=1)] = 1
     """Iterations between two that train on a novel view, each beside a photo."""
-    unseen: Share = 0.5
+    unseen: Share = 0.7
     """Trust in repaired pixels that no other novel view shows."""
     pairs: Literal["masked", "leave-one-out"] = "masked"
     """What priors that learn the scene learn from. `masked`: renders at the photos with random halves of the splats

@@ -47,7 +47,7 @@ def choose(
     found, unsure = [], []
     for view in candidates(views, _FRAMES * count, phase):
         request = surroundings.request(size(view, _RANKING_SIDE))
-        if float(request.confidence.mean()) >= min_known:
+        if float((request.confidence > 0.5).float().mean()) >= min_known:
             found.append(view)
             unsure.append(1 - float(request.confidence.mean()))
     if not found:
