@@ -2,7 +2,7 @@
 
 On procedural captures, whose ray tracer can say what a novel view shows. `identity` returns the render; `noise` is sure
 of noise all over; `sly` leaves alone what the photos confirm and is sure of noise elsewhere; `truth` traces rays, which
-shows what a perfect prior is worth to the loop.
+shows what a perfect prior is worth to the loop; `soft` knows the truth at a quarter of the size.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from recon.geometry import rigid
 from recon.pipeline.config import RunConfig, load_config
 from recon.pipeline.run import run
 from recon.priors import Prior, Repaired, RepairRequest
+from recon.priors.pixels import resized
 from recon.scene import Scene
 from recon.splats.optimize import optimize
 
@@ -43,7 +44,7 @@ class Options:
     """Numbers of training photos."""
     seeds: int = 1
     """Runs of each, with seeds 0, 1, ..."""
-    priors: tuple[str, ...] = ("identity", "noise", "sly", "truth")
+    priors: tuple[str, ...] = ("identity", "noise", "sly", "soft", "truth")
     """Which of them."""
     max_side: int = 320
     """Longer side of the photos, px."""
@@ -119,8 +120,9 @@ def _run(config: RunConfig, scene: Scene, priors: list[Prior]) -> tuple[float, .
 
 def known_prior(kind: str, capture: str, scene: Scene) -> Known:
     """The prior of that name, for a scene that was made from a procedural capture."""
-    if kind == "truth":
-        return Known(_tracer(capture, scene))
+    if kind in ("truth", "soft"):
+        trace = _tracer(capture, scene)
+        return Known(trace if kind == "truth" else lambda request: _softened(trace(request)))
     generator = torch.Generator().manual_seed(0)
 
     def noise(request: RepairRequest) -> torch.Tensor:
@@ -130,6 +132,12 @@ def known_prior(kind: str, capture: str, scene: Scene) -> Known:
         return torch.where((request.confidence > 0.3)[..., None], request.render, noise(request))
 
     return Known({"identity": lambda request: request.render.clone(), "noise": noise, "sly": sly}[kind])
+
+
+def _softened(image: torch.Tensor) -> torch.Tensor:
+    """A picture that has been a quarter of its size."""
+    height, width = image.shape[:2]
+    return resized(resized(image, width // 4, height // 4), width, height)
 
 
 def _tracer(capture: str, scene: Scene) -> Callable[[RepairRequest], torch.Tensor]:

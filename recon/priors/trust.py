@@ -11,7 +11,8 @@ from torch import Tensor
 from recon.priors.protocol import ClipPrior, Prior, Repaired, RepairPrior, RepairRequest
 
 _CHANGE = 0.03
-_SIGMA = 0.1  # difference of colours, in [0, 1], that halves belief (and more)
+_SIGMA = 0.1  # difference of colours, in [0, 1], that takes most of the belief
+_RESPECT_SIGMA = 0.15
 
 
 def repaired_views(priors: Sequence[Prior], requests: Sequence[RepairRequest]) -> list[Repaired]:
@@ -40,7 +41,7 @@ def merged(answers: Sequence[Repaired]) -> Repaired:
 
 
 def respect(request: RepairRequest, repaired: Repaired) -> float:
-    """In [0, 1]: exp(-(d / 0.1)^2) of the mean difference d to the render where the scene is sure by more than a half;
+    """In [0, 1]: exp(-(d / 0.15)^2) of the mean difference d to the render where the scene is sure by more than a half;
     1 where it is nowhere.
 
     A prior that changes what the photos confirm does not know this scene, and is not believed elsewhere either.
@@ -48,12 +49,15 @@ def respect(request: RepairRequest, repaired: Repaired) -> float:
     known = (request.confidence - 0.5).clamp_min(0)
     difference = (repaired.image - request.render).abs().mean(-1)
     d = float((difference * known).sum() / known.sum().clamp_min(1e-6))
-    return math.exp(-((d / _SIGMA) ** 2))
+    return math.exp(-((d / _RESPECT_SIGMA) ** 2))
 
 
 def say(request: RepairRequest, repaired: Repaired) -> Tensor:
-    """[H, W] in [0, 1]: how much of the repaired pixel to take: as far as the scene is unsure and the prior is sure."""
-    return (1 - request.confidence) * repaired.confidence.clamp(0, 1) * respect(request, repaired)
+    """[H, W] in [0, 1]: how much of the repaired pixel to take: as far as the scene is unsure and the prior is sure.
+
+    Unsure squared: a pixel that one photo confirms is left alone nearly as much as one that two do.
+    """
+    return (1 - request.confidence).square() * repaired.confidence.clamp(0, 1) * respect(request, repaired)
 
 
 def change(request: RepairRequest, repaired: Repaired) -> Tensor:

@@ -67,7 +67,7 @@ def confidence(render: Tensor, alpha: Tensor, warped: Sequence[tuple[Tensor, Ten
 def agreement(pictures: Sequence[Seen], unseen: float) -> list[Tensor]:
     """For each picture [H, W] in [0, 1]: how well the others agree with it where they show the same by the depths.
 
-    The mean of exp(-(d / 0.2)^2) over those that show a pixel; `unseen` where none does. Wider than in `confidence`: the
+    The mean of exp(-(d / 0.2)^2) over those that show a pixel; `unseen` where none does. Wider than in `confidence`:
     depths are those of a scene that is being repaired, and where they are wrong the truth does not agree either.
     """
     result = []

@@ -73,6 +73,6 @@ def test_pictures_agree_where_they_show_the_same_and_noise_does_not() -> None:
     assert all(float(one.median()) > 0.99 for one in good)
     g = torch.Generator().manual_seed(0)
     noise = agreement([replace(one, image=torch.rand(HEIGHT, WIDTH, 3, generator=g)) for one in scenes], unseen=0.5)
-    assert all(float(one[:, 20:].mean()) < 0.2 for one in noise)
+    assert all(float(one[:, 20:].mean()) < 0.4 for one in noise)
     alone = agreement(scenes[:1], unseen=0.5)
     assert (alone[0] == 0.5).all()

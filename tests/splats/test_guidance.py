@@ -124,7 +124,7 @@ def capture() -> tiny_capture.Capture:
 def config(**guidance: Any) -> SplatsConfig:
     return SplatsConfig(
         iterations=80, sh_degree=0, report_every=80,
-        guidance=GuidanceConfig(**({"every": 20, "views": 4, "min_known": 0.0} | guidance)),
+        guidance=GuidanceConfig(**({"start": 0.5, "every": 20, "views": 4, "min_known": 0.0} | guidance)),
     )  # fmt: skip
 
 
