@@ -21,7 +21,7 @@ class Doctor:
     def run(self, argv: Sequence[str]) -> int:
         """Returns the exit code: 0, or 1 when something that recon cannot do without is missing or broken."""
         broken = False
-        for state, name, words in (*_packages(), *_core(), *_gpu(), *_extras(), *_priors(), *_weights()):
+        for state, name, words in (*_packages(), *_core(), *_gpu(), *_extras(), *_priors(), *_pointmaps(), *_weights()):
             print(f"{state:<7}{name:<24}{words}")
             broken = broken or state == BROKEN
         if broken:
@@ -101,6 +101,16 @@ def _priors() -> Iterator[Line]:
         else:
             words = f"with a checkpoint, such as `hf download {prior.model}`" if prior.model else "ready"
         yield ABSENT if missing else OK, f"prior {name}", words
+
+
+def _pointmaps() -> Iterator[Line]:
+    """What `poses.pointmap.model` may name, and whether its package is here."""
+    from recon.poses.pointmap import POINTMAPS
+    from recon.poses.pointmap.model import missing
+
+    for name, model in POINTMAPS.items():
+        reason = missing(model)
+        yield ABSENT if reason else OK, f"pointmap {name}", reason or f"with a checkpoint, such as `{model.download}`"
 
 
 def _weights() -> Iterator[Line]:

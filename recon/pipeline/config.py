@@ -16,6 +16,7 @@ from recon.mesh.build import MeshConfig
 from recon.pipeline import presets, schema
 from recon.pipeline.document import Document, KeyPath, Place, load_yaml, parse_value
 from recon.poses.dense import DenseConfig
+from recon.poses.pointmap.config import PointmapConfig
 from recon.poses.sfm.config import SfmConfig
 from recon.poses.triangulate import TriangulateConfig
 from recon.splats.config import SplatsConfig
@@ -39,15 +40,19 @@ class ViewsConfig:
 class PosesConfig:
     """How cameras are found."""
 
-    method: Literal["auto", "known", "sfm"] = "auto"
-    """`known`: those that come with the capture. `sfm`: structure from motion on the photos alone. `auto`: known ones
-    where there are any, else `sfm`."""
+    method: Literal["auto", "known", "sfm", "pointmap"] = "auto"
+    """`known`: those that come with the capture. `sfm`: structure from motion on the photos alone. `pointmap`: a
+    network whose weights `pointmap.checkpoint` names, then matches. `auto`: known ones where there are any, else
+    `sfm`."""
     min_registered: Annotated[int, Field(ge=2)] = 2
     """The run goes on when so many photos have poses; the others are named and left out."""
     refine: bool | None = None
-    """Correct the cameras along with the splats. By default those that were estimated, and known ones not."""
+    """Correct the cameras along with the splats. By default those that were estimated, and known ones not. When asked
+    for, known ones that matches contradict are adjusted to these before."""
     sfm: SfmConfig = field(default_factory=SfmConfig)
     """Poses from photos alone."""
+    pointmap: PointmapConfig = field(default_factory=PointmapConfig)
+    """Poses from a network's pointmaps."""
     triangulate: TriangulateConfig = field(default_factory=TriangulateConfig)
     """Points from the training photos, for captures that come without points."""
     dense: DenseConfig = field(default_factory=DenseConfig)

@@ -21,7 +21,7 @@ from recon.pipeline.config import RunConfig, to_plain
 from recon.pipeline.stage import StageContext, StageOutput, artifact_key, hash_file
 from recon.poses.dense import DenseInput, choose_dense, make_source
 from recon.poses.dense.union import with_sparse
-from recon.poses.estimators import ESTIMATORS, PoseEstimate, PoseInput, choose_method
+from recon.poses.estimators import ESTIMATORS, EstimatorSettings, PoseEstimate, PoseInput, choose_method
 from recon.poses.known import check_poses, with_points
 from recon.scene import Node, Points, Scene, View
 
@@ -42,7 +42,7 @@ class PosesStage:
         """The photos as they are on disk, with the views that take part and their splits."""
         config = self.config
         images = config.images if isinstance(config.images, Path) else list(config.images)
-        needed: dict[str, Any] = {"auto": "optional", "known": "required", "sfm": "ignored"}
+        needed: dict[str, Any] = {"auto": "optional", "known": "required", "sfm": "ignored", "pointmap": "ignored"}
         capture = read_capture(images, config.cameras, config.masks, needed[config.poses.method])
         views = config.views
         scene = assign_splits(
@@ -102,9 +102,8 @@ class PosesStage:
         """Cameras, and for the manifest which estimator found them, why that one, and its evidence."""
         config = self.config.poses
         method, why = choose_method(config.method, self.capture.posed)
-        estimate = ESTIMATORS[method](config.sfm, config.min_registered).estimate(
-            PoseInput(source, self.config.seed, context.events)
-        )
+        told = EstimatorSettings(config.sfm, config.pointmap, config.min_registered, config.refine is True)
+        estimate = ESTIMATORS[method](told).estimate(PoseInput(source, self.config.seed, context.events))
         for one in estimate.left_out:
             context.events(StageWarning(self.name, f"{one.name} is left out: {one.reason}"))
         left_out = {one.name: one.reason for one in estimate.left_out}

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from recon.poses.estimators.estimator import PoseEstimate, PoseEstimator, PoseInput
 from recon.poses.estimators.known import KnownPoses
+from recon.poses.estimators.pointmap import PointmapPoses
 from recon.poses.estimators.sfm import SfmPoses
+from recon.poses.pointmap.config import PointmapConfig
 from recon.poses.sfm.config import SfmConfig
 
-ESTIMATORS: dict[str, Callable[[SfmConfig, int], PoseEstimator]] = {
-    "known": lambda config, min_registered: KnownPoses(),
-    "sfm": SfmPoses,
+
+@dataclass(frozen=True)
+class EstimatorSettings:
+    """What estimators may be told; each takes what it needs."""
+
+    sfm: SfmConfig
+    pointmap: PointmapConfig
+    min_registered: int
+    """With fewer photos than this there is no result."""
+    mend: bool
+    """Known poses may be corrected."""
+
+
+ESTIMATORS: dict[str, Callable[[EstimatorSettings], PoseEstimator]] = {
+    "known": lambda told: KnownPoses(told.sfm, told.mend),
+    "sfm": lambda told: SfmPoses(told.sfm, told.min_registered),
+    "pointmap": lambda told: PointmapPoses(told.pointmap, told.sfm, told.min_registered),
 }
 """By the name that `poses.method` gives them."""
 
@@ -25,4 +42,4 @@ def choose_method(method: str, posed: bool) -> tuple[str, str]:
     return "sfm", "the capture comes without poses"
 
 
-__all__ = ["ESTIMATORS", "PoseEstimate", "PoseEstimator", "PoseInput", "choose_method"]
+__all__ = ["ESTIMATORS", "EstimatorSettings", "PoseEstimate", "PoseEstimator", "PoseInput", "choose_method"]

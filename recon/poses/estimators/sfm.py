@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from recon.errors import ReconError
@@ -13,17 +12,16 @@ from recon.events import Progress
 from recon.io.frames import Skipped
 from recon.io.images import Image, load_image
 from recon.poses.estimators.estimator import PoseEstimate, PoseInput
+from recon.poses.estimators.model_views import held_out, moved
 from recon.poses.sfm.adjust import adjust
 from recon.poses.sfm.advice import advice, reason_left_out
 from recon.poses.sfm.config import SfmConfig
 from recon.poses.sfm.evidence import weigh
-from recon.poses.sfm.mapping import Model, Pair
+from recon.poses.sfm.mapping import Pair
 from recon.poses.sfm.pairs import match_photos
 from recon.poses.sfm.photos import PhotoFeatures, read_photos
 from recon.poses.sfm.polish import polish
-from recon.poses.sfm.resection import locate
 from recon.poses.sfm.search import Found, doubts, search
-from recon.poses.sfm.world import moved_pose, world_from_model
 from recon.scene.nodes import View
 
 _STAGE = "poses"
@@ -56,7 +54,7 @@ class SfmPoses:
         found = search(photos, matches, config, given.seed, progress)
         best = self._checked(photos, matches, found)
         model = polish(adjust(best.model, matches, given.seed), config.polish)
-        moved, registered = _moved(model, views)
+        world, registered = moved(model, views, model.positions)
         out = [
             Skipped(
                 photos.names[index],
@@ -67,9 +65,11 @@ class SfmPoses:
             for index in range(len(views))
             if index not in model.poses
         ]
-        held_out, missed = self._held_out(model, moved, given.scene.split("test"), features.max_features, given.seed)
+        located, missed = held_out(
+            model, world, given.scene.split("test"), config, features.max_features, given.seed, self.load
+        )
         order = {view.name: index for index, view in enumerate(given.scene.views)}
-        together = tuple(sorted([*registered, *held_out], key=lambda view: order[view.name]))
+        together = tuple(sorted([*registered, *located], key=lambda view: order[view.name]))
         evidence = weigh(model, matches, config)
         return PoseEstimate(
             replace(given.scene, views=together),
@@ -86,7 +86,7 @@ class SfmPoses:
                 "focal_from": "exif" if photos.lenses[0].exif_focal is not None else "photos",
                 "attempts": len(found),
                 "attempts_that_agree": best.evidence.agreeing,
-                "held_out_registered": len(held_out),
+                "held_out_registered": len(located),
             },
         )
 
@@ -108,41 +108,3 @@ class SfmPoses:
             found="\n" + advice(photos, matches, reasons, self.config),
             fix="give poses with `cameras`, or add photos and run again",
         )
-
-    def _held_out(
-        self, model: Model, world: Model, views: Sequence[View], max_features: int, seed: int
-    ) -> tuple[list[View], list[Skipped]]:
-        """Cameras of photos that had no part in the model, which stays as it is."""
-        if not views:
-            return [], []
-        photos = read_photos(views, replace(self.config.features, max_features=max_features), self.load)
-        located, missed = [], []
-        for index, view in enumerate(views):
-            lens = photos.lenses[photos.lens_of[index]]
-            same = next((p for p in model.poses if model.photos.lenses[model.photos.lens_of[p]] == lens), None)
-            camera = world.cameras[same] if same is not None else lens.camera(lens.exif_focal or world.focal(0))
-            place, count = locate(world, photos.features[index], camera, self.config, seed)
-            if place is None:
-                missed.append(Skipped(view.name, f"held out, and {count} matches do not tell where it was taken"))
-            else:
-                full = camera.resized(view.camera.width, view.camera.height)
-                located.append(replace(view, camera=full, world_to_camera=place.world_to_camera))
-        return located, missed
-
-
-def _moved(model: Model, views: Sequence[View]) -> tuple[Model, list[View]]:
-    """The model in a frame with y up and cameras at a distance of about one, and its photos as views."""
-    order = sorted(model.poses)
-    frame = world_from_model(torch.stack([model.poses[photo] for photo in order]), model.positions)
-    rotation, origin, scale = frame
-    world = replace(
-        model,
-        poses={photo: moved_pose(pose, rotation, origin, scale) for photo, pose in model.poses.items()},
-        positions=scale * (model.positions - origin) @ rotation.T,
-    )
-    registered = []
-    for photo in order:
-        view = views[photo]
-        camera = model.cameras[photo].resized(view.camera.width, view.camera.height)
-        registered.append(replace(view, camera=camera, world_to_camera=world.poses[photo]))
-    return world, registered

@@ -16,7 +16,7 @@ from recon.poses.sfm.evidence import fits
 from recon.poses.sfm.mapping import Model, Pair
 from recon.poses.sfm.photos import Lens
 
-_MANY_PHOTOS, _MANY_POINTS = 5, 1000  # what it takes to tell a lens's distortion from the scene's shape
+MANY_PHOTOS, MANY_POINTS = 5, 1000  # what it takes to tell a lens's distortion from the scene's shape
 _FILTERS_PX = (4.0, 2.0)  # observations further off are dropped, first generously
 
 
@@ -29,7 +29,7 @@ def adjust(model: Model, matches: Mapping[Pair, Tensor], seed: int) -> Model:
     import pycolmap
 
     photos = model.photos
-    with_lens = len(model.poses) >= _MANY_PHOTOS and len(model.positions) >= _MANY_POINTS
+    with_lens = len(model.poses) >= MANY_PHOTOS and len(model.positions) >= MANY_POINTS
     cameras = [_camera(model, lens, index, with_lens) for index, lens in enumerate(photos.lenses)]
     fitting = {
         pair: calibrated_pair(found[fits(model, pair, found, _FILTERS_PX[0])])

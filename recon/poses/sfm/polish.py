@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,12 +29,15 @@ _LEAST_GAIN = 1e-5  # share of the cost, of the last step that is worth another 
 _ALIKE = 100.0
 _FIXED = 1e-6  # spread of what is no unknown
 
+Freedom = Literal["all", "focal", "none"]
 
-def polish(model: Model, config: PolishConfig) -> Model:
+
+def polish(model: Model, config: PolishConfig, lens: Freedom = "all") -> Model:
     """`model` after Levenberg-Marquardt over poses, points, focal lengths, principal points and distortion.
 
     Observations have a soft L1 loss in units of the noise that the residuals show, intrinsics normal priors (see
     `PolishConfig`); distortion moves where the model has some. The frame may drift a little, as nothing fixes it.
+    lens: what of the intrinsics is an unknown.
     Source: Triggs et al. 2000, "Bundle adjustment: a modern synthesis", section 6 for the Schur complement.
     """
     if not model.tracks or config.iterations == 0:
@@ -52,7 +56,8 @@ def polish(model: Model, config: PolishConfig) -> Model:
         torch.stack([_parameters(one) for one in cameras]),
         model.positions,
     )
-    best = minimise(start, seen, Prior.of(cameras, config), config.iterations)
+    prior = Prior.of(cameras, config) if lens == "all" else Prior.held(start.lenses, lens == "focal")
+    best = minimise(start, seen, prior, config.iterations)
     return replace(
         model,
         poses={photo: best.poses[at[photo]] for photo in order},
@@ -114,6 +119,13 @@ class Prior:
             spread = _FIXED if one.distortion.is_identity else config.distortion_spread
             weights.append((0.0, center**-2, center**-2, spread**-2, spread**-2))
         return Prior(torch.tensor(means, dtype=torch.float64), _ALIKE * torch.tensor(weights, dtype=torch.float64))
+
+    @staticmethod
+    def held(lenses: Tensor, focal: bool) -> Prior:
+        """All of `lenses` [L, 5] as they are, or all but the focal lengths."""
+        weight = torch.full_like(lenses, _FIXED**-2)
+        weight[:, 0] *= not focal
+        return Prior(lenses.clone(), weight)
 
     def cost(self, lenses: Tensor) -> float:
         return float((self.weight * (lenses - self.mean).square()).sum())
@@ -239,3 +251,10 @@ def _camera(parameters: Tensor, given: Camera) -> Camera:
     if given.distortion.is_identity:
         return camera
     return replace(camera, distortion=Distortion("opencv", (k1, k2, 0.0, 0.0)))
+
+
+def with_distortion(camera: Camera) -> Camera:
+    """The same camera with room for radial distortion, of which there is next to none yet."""
+    if not camera.distortion.is_identity:
+        return camera
+    return replace(camera, distortion=Distortion("opencv", (1e-9, 0.0, 0.0, 0.0)))
