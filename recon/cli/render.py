@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -66,11 +66,11 @@ class Render:
         target = self.to or out / "renders" / (f"{self.path}.mp4" if self.path else which)
         video = target.suffix.lower() == ".mp4"
         with make_listener(self.quiet) as listener, refused_writes(target):
-            draw = self._repaired(scene, renderer) if self.repair else None
+            rendered = self._repaired(scene, renderer, views) if self.repair else map(renderer, views)
 
             def pictures() -> Iterator[np.ndarray]:
-                for done, view in enumerate(views, 1):
-                    yield to_bytes(renderer(view) if draw is None else draw(view))
+                for done, picture in enumerate(rendered, 1):
+                    yield to_bytes(picture)
                     listener(Progress("render", done, len(views)))
 
             if video:
@@ -82,7 +82,7 @@ class Render:
             listener(FileWritten(str(target)))
         return 0
 
-    def _repaired(self, scene: Scene, renderer: SplatRenderer) -> Callable[[View], Tensor]:
+    def _repaired(self, scene: Scene, renderer: SplatRenderer, views: list[View]) -> Iterator[Tensor]:
         """Renders repaired by the priors of the run."""
         from recon.evaluate.repair import Repairer
         from recon.scene.folder import output_folder
@@ -93,7 +93,7 @@ class Render:
                 f"{self.out}: --repair", found="a run without priors that repair", wanted="some in splats.priors",
                 fix="run it again with them, or render without --repair",
             )  # fmt: skip
-        return lambda view: repairer([view])[0].image
+        return repairer.along(views)
 
     def _cameras(self, views: list[View], which: str) -> list[View]:
         """The scene's own views or the frames of the path that they lead."""

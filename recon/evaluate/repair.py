@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from recon.scene import Scene, View
 
 LEARNT = "learnt.safetensors"
 """What priors learnt of the scene, in the folder of the splats stage."""
+_CLIP = 16  # frames of a path that a clip prior gets at once
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,16 @@ class Repairer:
                 RepairedView(request, one, blended(request, replace(one, image=one.image.to(request.render))))
                 for request, one in zip(requests, answers, strict=True)
             ]
+
+    def along(self, views: Sequence[View]) -> Iterator[Tensor]:
+        """Repaired pictures [H, W, 3] of `views` in their order: neighbours together where a prior repairs clips."""
+        most = _CLIP if any(isinstance(prior, ClipPrior) for prior in self.priors) else 1
+        for _, same in groupby(views, key=lambda view: (view.camera.width, view.camera.height)):
+            left = list(same)
+            while left:
+                for one in self(left[:most]):
+                    yield one.image
+                left = left[most:]
 
 
 def _recall(priors: Sequence[Prior], file: Path) -> None:

@@ -86,10 +86,11 @@ class PipelineConfig(CheckpointConfig):
 
 
 def hash_folder(folder: Path) -> str:
-    """SHA-256, hex, of names and sizes of all files below `folder` and of the first and last MiB of each: weights of
-    several GB are not read whole for a key."""
+    """SHA-256, hex, of names and sizes of all files below `folder`, or of that file, and of the first and last MiB of
+    each: weights of several GB are not read whole for a key."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    files = [folder] if folder.is_file() else [path for path in folder.rglob("*") if path.is_file()]
+    for path in sorted(files):
         size = path.stat().st_size
         digest.update(f"{path.relative_to(folder)}\0{size}\0".encode())
         with path.open("rb") as file:

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from recon.config import config
+from recon.errors import ReconError
 from recon.priors.checkpoint import PipelineConfig, from_folder, hash_folder
 from recon.priors.pixels import from_pil, network_size, resized, to_pil
 from recon.priors.protocol import Repaired, RepairRequest
@@ -83,6 +84,8 @@ class Denoising:
     def __init__(self, config: DenoisingConfig, pipeline: Any, device: torch.device) -> None:
         self.config = config
         if config.lora is not None:
+            if not config.lora.exists():
+                raise ReconError("prior: lora", found=f"no {config.lora}", wanted="a folder or a .safetensors file")
             pipeline.load_lora_weights(str(config.lora), local_files_only=True)
         self.pipeline = config.place(pipeline, device)
 

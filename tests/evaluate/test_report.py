@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from recon.evaluate import charts
-from recon.evaluate.report import Report, ViewPictures, render_html
+from recon.evaluate.report import RepairPictures, Report, ViewPictures, render_html
 
 VOID = {"meta", "img", "br", "line", "polyline"}
 
@@ -86,3 +87,13 @@ def test_heat_runs_from_dark_to_light() -> None:
     brightness = charts.heat(np.linspace(0, 1, 50)).astype(int).sum(-1)
     assert (np.diff(brightness) > 0).all()
     assert (charts.heat(np.array([-1.0, 2.0])) == charts.heat(np.array([0.0, 1.0]))).all()
+
+
+def test_a_repair_stands_beside_the_render_with_its_confidence() -> None:
+    plain = report()
+    picture = np.zeros((48, 64, 3), np.uint8)
+    repair = RepairPictures(picture, picture, {"psnr": 23.25, "ssim": 0.85})
+    page = render_html(replace(plain, pictures=[one.with_repair(repair) for one in plain.pictures]))
+    Checker().feed(page)
+    assert "repaired, 23.25 dB" in page and "confidence of a.png" in page
+    assert "repaired" not in render_html(plain)

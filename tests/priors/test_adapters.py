@@ -17,7 +17,8 @@ from recon.priors.controlnet_tile import ControlNetTileConfig
 from recon.priors.difix import DifixConfig
 from recon.priors.distillation import DistillationConfig
 from recon.priors.image_to_image import ImageToImageConfig
-from recon.priors.lora import LoraSettings
+from recon.priors.latent import LatentDiffusion
+from recon.priors.lora import LoraSettings, add_lora, lora_tensors, trainable
 from recon.priors.video import VideoConfig
 from recon.scene import View
 
@@ -66,6 +67,22 @@ def test_little_strength_leaves_more_of_the_render(stable: Path) -> None:
         prior = ImageToImageConfig(checkpoint=stable, steps=10, strength=strength, samples=1).load(CPU)
         changes.append(prior.repair(request()).image)
     assert (changes[0] - changes[1]).abs().mean() > 1e-3
+
+
+def test_a_lora_goes_on_top(stable: Path, tmp_path: Path) -> None:
+    from diffusers import StableDiffusionImg2ImgPipeline
+
+    net = LatentDiffusion(DifixConfig(checkpoint=stable), CPU)
+    add_lora(net.unet, LoraSettings(rank=2))
+    for parameter in trainable(net.unet):
+        parameter.data.fill_(0.3)
+    StableDiffusionImg2ImgPipeline.save_lora_weights(tmp_path / "lora", unet_lora_layers=lora_tensors(net.unet))
+    options: dict[str, Any] = {"checkpoint": stable, "steps": 2, "strength": 0.6, "samples": 1}
+    plain, tuned = (ImageToImageConfig(**options, lora=lora) for lora in (None, tmp_path / "lora"))
+    assert plain.content() != tuned.content()
+    assert not torch.allclose(tuned.load(CPU).repair(request()).image, plain.load(CPU).repair(request()).image)
+    with pytest.raises(ReconError, match="prior: lora"):
+        ImageToImageConfig(**options, lora=tmp_path / "none").load(CPU)
 
 
 def test_controlnet_tile_repairs_and_learns(stable: Path, control: Path) -> None:
