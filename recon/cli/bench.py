@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 Name = Literal[
-    "raster", "train", "families", "solid", "dense", "poses", "mesh", "surface", "quality", "priors", "formats"
+    "raster", "train", "families", "solid", "dense", "poses", "mesh", "surface", "quality", "priors", "repair", "formats"
 ]
 NAMES: tuple[str, ...] = get_args(Name)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """`recon bench` raster, train, families, solid, dense, poses, mesh, surface, quality, priors or formats."""
+    """`recon bench` raster, train, families, solid, dense, poses, mesh, surface, quality, priors, repair or formats."""
 
     name: Annotated[Name, tyro.conf.Positional]
     """What to measure."""

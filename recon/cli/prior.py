@@ -12,17 +12,19 @@ import tyro
 
 @dataclass(frozen=True)
 class Pairs:
-    """Make damaged renders with their truth: procedural scenes, trained on a few photos each. About 5 s a scene.
+    """Make damaged renders with their truth: procedural scenes, trained on a few photos each.
 
     A scene that is there is not made again: stop it and start it again as you like.
     """
 
     out: Path
     """Folder for the pairs, a file for each scene."""
-    scenes: int = 200
-    """Scenes to learn from."""
-    validation: int = 16
-    """Scenes of other shapes, prints and cameras to validate on."""
+    scenes: int = 64
+    """Scenes to learn from that are trained shortly, about 5 s each."""
+    long: int = 64
+    """Scenes to learn from that are trained for long, about 20 s each."""
+    validation: int = 24
+    """Scenes of other shapes, prints and cameras to validate on; every third is trained for long."""
 
     def run(self) -> int:
         """Returns the exit code."""
@@ -30,11 +32,11 @@ class Pairs:
 
         from recon.learn.pairs import make_pairs, path_of, wanted, write_pairs
 
-        for split, number in track(wanted(self.scenes, self.validation), description="pairs"):
+        for split, number in track(wanted(self.scenes, self.long, self.validation), description="pairs"):
             path = path_of(self.out, split, number)
             if not path.is_file():
                 write_pairs(path, make_pairs(number, split))
-        print(f"{self.scenes} scenes to learn from and {self.validation} to validate on in {self.out}")
+        print(f"{self.scenes + self.long} scenes to learn from and {self.validation} to validate on in {self.out}")
         return 0
 
 

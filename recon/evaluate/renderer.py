@@ -66,18 +66,16 @@ class SplatRenderer:
             return depth.cpu()
 
     def drawn(self, view: View) -> Drawn:
-        """Colour, opacity and mean depth, without gradients, for priors."""
+        """Colour, opacity and median depth, without gradients, for priors."""
         with torch.no_grad():
-            render = self._render(view, view.world_to_camera.float(), depth=True)
-        assert render.depth is not None
-        return Drawn(render.color.clamp(0, 1).cpu(), render.alpha.cpu(), render.depth.cpu())
+            render = self._render(view, view.world_to_camera.float(), median_depth=True)
+        assert render.median_depth is not None
+        return Drawn(render.color.clamp(0, 1).cpu(), render.alpha.cpu(), render.median_depth.cpu())
 
-    def _render(
-        self, view: View, world_to_camera: Tensor, median_depth: bool = False, depth: bool = False
-    ) -> Render:  # fmt: skip
+    def _render(self, view: View, world_to_camera: Tensor, median_depth: bool = False) -> Render:
         camera, device = view.camera, self.splats.params["sh_coeffs"].device
         return rasterize(
             self.splats.params, world_to_camera.to(device), camera.K.float().to(device), camera.width,
             camera.height, family=self.splats.family, background=self.background.to(device),
-            median_depth=median_depth, depth=depth, config=RasterConfig(antialias=self.antialias),
+            median_depth=median_depth, config=RasterConfig(antialias=self.antialias),
         )  # fmt: skip

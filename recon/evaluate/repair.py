@@ -37,7 +37,7 @@ class RepairedView:
 class Repairer:
     """Takes views to repaired pictures."""
 
-    def __init__(self, scene: Scene, renderer: SplatRenderer, priors: Sequence[Prior], references: int = 3) -> None:
+    def __init__(self, scene: Scene, renderer: SplatRenderer, priors: Sequence[Prior], references: int = 4) -> None:
         self.priors = priors
         photos = []
         for view in scene.split("train"):
@@ -68,7 +68,7 @@ class Repairer:
         if not loaded:
             return None
         _recall(loaded, out / "stages" / record.folder / LEARNT)
-        return Repairer(scene, renderer, loaded, settings.get("guidance", {}).get("references", 3))
+        return Repairer(scene, renderer, loaded, settings.get("guidance", {}).get("references", 4))
 
     def __call__(self, views: Sequence[View]) -> list[RepairedView]:
         """Views of one size, in the order of their path."""

@@ -10,8 +10,8 @@ import torch
 
 from recon.evaluate.image import psnr
 from recon.learn.pairs import Pairs
-from recon.learn.train import right_pixels
 from recon.priors.small.network import Restorer
+from recon.priors.small.objective import right_pixels
 from recon.priors.small.sampling import restore
 from recon.render.image_loss import l1_ssim
 

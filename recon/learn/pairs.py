@@ -6,7 +6,7 @@ training new views are rendered and put beside their ray-traced truth. Everythin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,13 +27,29 @@ from recon.splats.config import SplatsConfig
 
 FORMAT = 1
 """Files of another one are made anew."""
-SIZES = ((128, 96), (144, 108), (160, 120), (192, 128), (112, 144))
-VIEWS = (3, 3, 4, 6, 6, 9)
-ITERATIONS = (150, 300, 500, 800)
 REFERENCES = 4
 """Photos that are warped into a new view, the nearest ones."""
-NEW_VIEWS = 4
-"""New views of a scene, each at every stage."""
+LONG = 5000
+"""Scenes from this number on are trained for long, the others shortly: their faults are quite different."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the scenes of a kind are photographed and trained on; one of each is drawn for a scene."""
+
+    sizes: tuple[tuple[int, int], ...]
+    photos: tuple[int, ...]
+    iterations: tuple[int, ...]
+    new_views: int
+    """New views of a scene, each at every stage."""
+    stages: tuple[float, ...]
+    """Shares of the training after which new views are rendered."""
+
+
+SHORT_PLAN = Plan(
+    ((128, 96), (144, 108), (160, 120), (192, 128), (112, 144)), (3, 3, 4, 6, 6, 9), (150, 300, 500, 800), 4, (0.4, 1.0)
+)
+LONG_PLAN = Plan(((192, 144), (208, 160), (144, 192)), (3, 3, 4, 6, 6, 9), (1000, 1500, 2000), 6, (0.6, 1.0))
 
 
 @dataclass(frozen=True)
@@ -57,10 +73,16 @@ def path_of(folder: Path, split: Literal["train", "val"], number: int) -> Path:
     return folder / f"{split}-{number:05d}.npz"
 
 
-def wanted(scenes: int, validation: int) -> list[tuple[Literal["train", "val"], int]]:
-    """Splits and numbers of the scenes to make, mixed, so that a part of them is of use."""
-    marks: list[tuple[float, Literal["train", "val"], int]] = [((k + 1) / scenes, "train", k) for k in range(scenes)]
-    marks += [((k + 0.5) / validation, "val", k) for k in range(validation)]
+def wanted(scenes: int, long: int, validation: int) -> list[tuple[Literal["train", "val"], int]]:
+    """Splits and numbers of the scenes to make, mixed, so that a part of them is of use.
+
+    `scenes` that are trained shortly and `long` ones to learn from; of `validation` ones every third is a long one.
+    """
+    marks: list[tuple[float, Literal["train", "val"], int]] = []
+    marks += [((k + 1) / scenes, "train", k) for k in range(scenes)]
+    marks += [((k + 1) / long, "train", LONG + k) for k in range(long)]
+    numbers = [LONG + k // 3 if k % 3 == 0 else k - k // 3 - 1 for k in range(validation)]
+    marks += [((k + 0.5) / validation, "val", number) for k, number in enumerate(numbers)]
     return [(split, number) for _, split, number in sorted(marks)]
 
 
@@ -86,18 +108,19 @@ def write_pairs(path: Path, pairs: Pairs) -> None:
 def make_pairs(number: int, split: Literal["train", "val"]) -> Pairs:
     """The pairs of scene `number`: of a familiar one to learn from, of a novel one to validate on.
 
-    About 5 s on one thread of a CPU. The result depends on the arguments alone.
+    About 5 s on one thread of a CPU, 20 s for one that is trained for long. The result depends on the arguments alone.
     """
     from recon_datasets.varied import familiar, novel
 
     random = np.random.default_rng([number, 21 if split == "train" else 22])
     model = familiar(number) if split == "train" else novel(number)
-    width, height = SIZES[random.integers(len(SIZES))]
-    count = int(random.choice(VIEWS))
-    iterations = int(random.choice(ITERATIONS))
-    scene, images, truth = _capture(model, width, height, count, random)
+    plan = LONG_PLAN if number >= LONG else SHORT_PLAN
+    width, height = plan.sizes[random.integers(len(plan.sizes))]
+    count = int(random.choice(plan.photos))
+    iterations = int(random.choice(plan.iterations))
+    scene, images, truth = _capture(model, width, height, count, plan.new_views, random)
     layers, depths, targets, stages = [], [], [], []
-    for stage, surroundings in training_stages(scene, images, iterations, number):
+    for stage, surroundings in training_stages(scene, images, iterations, plan.stages, number):
         for view in scene.split("test"):
             request = surroundings.request(view)
             layers.append(_bytes(layers_of(request)))
@@ -108,9 +131,9 @@ def make_pairs(number: int, split: Literal["train", "val"]) -> Pairs:
 
 
 def _capture(
-    model: object, width: int, height: int, count: int, random: np.random.Generator
+    model: object, width: int, height: int, count: int, new_views: int, random: np.random.Generator
 ) -> tuple[Scene, dict[str, Image], dict[str, np.ndarray]]:
-    """A scene with `count` training views and NEW_VIEWS others, the training photos, and the other views' truth."""
+    """A scene with `count` training views and up to `new_views` others, the training photos, and the others' truth."""
     from recon_datasets import cameras_of, render_view
 
     layout = ("arc", "arc", "orbit", "forward")[random.integers(4)]
@@ -118,7 +141,7 @@ def _capture(
     total = 2 * count + 1
     cameras = cameras_of(model, total, width, height, seed, layout)  # type: ignore[arg-type]
     odd = [k for k in range(total) if k % 2 == 0]  # between the training views, and one beyond either end
-    test = set(random.choice(odd, min(NEW_VIEWS, len(odd)), replace=False).tolist())
+    test = set(random.choice(odd, min(new_views, len(odd)), replace=False).tolist())
     views, images, truth = [], {}, {}
     for k, camera in enumerate(cameras):
         if k % 2 == 0 and k not in test:
@@ -136,9 +159,9 @@ def _capture(
 
 
 def training_stages(
-    scene: Scene, images: dict[str, Image], iterations: int, seed: int
+    scene: Scene, images: dict[str, Image], iterations: int, stages: Sequence[float], seed: int
 ) -> Iterator[tuple[float, Surroundings]]:
-    """Train on the photos; yield the share that is done, and what is there, at two fifths and at the end."""
+    """Train on the photos; yield the share that is done, and what is there, at `stages`."""
     from recon.poses.dense import DenseConfig, DenseInput, make_source
     from recon.poses.dense.union import with_sparse
     from recon.poses.known import with_points
@@ -151,10 +174,10 @@ def training_stages(
     points = source.points(DenseInput(views, [images[view.name] for view in views], scene.points, seed, _quiet))
     if len(points.positions) >= dense.min_points:
         scene = scene.with_node(Node("points", with_sparse(points, scene.points, views), kind="scene"))
-    config = SplatsConfig(iterations=iterations, sh_interval=iterations // 6)
+    config = SplatsConfig(iterations=iterations, sh_interval=min(300, iterations // 6))
     loop, _ = begin(scene, config, seed=seed, images=images)
     photos = [(torch.from_numpy(images[view.name].rgb), None, view) for view in views]
-    marks = {iterations * 2 // 5, iterations}
+    marks = {round(stage * iterations) for stage in stages}
     while loop.state.iteration < iterations:
         loop.iterate(False)
         if loop.state.iteration in marks:

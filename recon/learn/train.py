@@ -11,17 +11,14 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from recon.config import config
 from recon.learn.batches import draw
 from recon.learn.pairs import Pairs
-from recon.priors.small.network import NetworkConfig, Restored, Restorer
-from recon.priors.small.sampling import SCALE, SIGMA_MAX
+from recon.priors.small.network import NetworkConfig, Restorer
+from recon.priors.small.objective import guess, objective
 
 STATE = "state.pt"
-RIGHT = 0.03
-"""Pixels around which a render is off by less than this, in [0, 1], were right already."""
 
 
 @config
@@ -92,7 +89,8 @@ def train(
             group["lr"] = rate_at(progress.iteration, config)
         layers, truth = draw(pairs, config.batch, config.crop, config.seed, progress.iteration)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            restored = _guess(progress.network, layers, truth, config.seed, progress.iteration)
+            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + progress.iteration)
+            restored = guess(progress.network, layers, truth, generator)
         loss = objective(restored, layers[:, :3], truth, config.harm)
         progress.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -116,40 +114,3 @@ def rate_at(iteration: int, config: TrainConfig) -> float:
     """Step size of an iteration."""
     warm = min(1.0, (iteration + 1) / 200)
     return config.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * iteration / config.iterations)))
-
-
-def objective(restored: Restored, render: Tensor, truth: Tensor, harm: float) -> Tensor:
-    """Error of the picture, harm done to the render, and how well the error and the gate foresee both.
-
-    Absolute and squared errors weigh alike at 0.2; the error is foreseen by the likelihood of a Laplace distribution;
-    the gate pays for the squared error it leaves, and 20 times for what it adds to pixels that were right. A picture
-    that is hardly damaged counts more, because decibels are relative.
-    """
-    difference = restored.image - truth
-    error, damage = difference.abs().mean(1, keepdim=True), (render - truth).abs().mean(1, keepdim=True)
-    picture = 0.5 * error + 2.5 * difference.square().mean(1, keepdim=True) + harm * (error - damage).relu()
-    foreseen = (error.detach() + 1e-3) * torch.exp(-restored.log_error) + restored.log_error
-    shown = torch.lerp(render, restored.image.detach().clamp(0, 1), restored.gate)
-    left, before = ((image - truth).square().mean(1, keepdim=True) for image in (shown, render))
-    gate = 2.5 * left + 50 * right_pixels(damage) * (left - before).relu()
-    weight = 0.15 / (damage.mean((1, 2, 3), keepdim=True) + 0.05)
-    return (weight * (picture + gate + 0.01 * foreseen)).mean()
-
-
-def right_pixels(damage: Tensor) -> Tensor:
-    """[B, 1, H, W] bool: around which (7 x 7) a render is off by less than 0.03, of its `damage` per pixel."""
-    return torch.nn.functional.avg_pool2d(damage, 7, 1, 3, count_include_pad=False) < RIGHT
-
-
-def _guess(network: Restorer, layers: Tensor, truth: Tensor, seed: int, step: int) -> Restored:
-    """What the network makes of a batch; of a diffusion model, from a random amount of noise."""
-    layers = layers.contiguous(memory_format=torch.channels_last)
-    if not network.config.diffusion:
-        return network(layers)  # type: ignore[no-any-return]
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    # Half of the time all noise, as in a single step; else log-uniform (x0 prediction).
-    sigma = torch.exp(torch.rand(len(layers), generator=generator) * math.log(SIGMA_MAX / 0.1) + math.log(0.1))
-    sigma = torch.where(torch.rand(len(layers), generator=generator) < 0.5, torch.full_like(sigma, SIGMA_MAX), sigma)
-    noise = torch.randn(truth.shape, generator=generator)
-    noisy = (truth - layers[:, :3]) / SCALE + sigma[:, None, None, None] * noise
-    return network(layers, noisy, sigma)  # type: ignore[no-any-return]

@@ -33,10 +33,12 @@ from recon.priors.protocol import (
     RepairRequest,
     ScorePrior,
 )
+from recon.priors.repair_small import RepairSmallConfig
 from recon.priors.video import VideoConfig
 
 AnyPrior = Annotated[
-    ImageToImageConfig
+    RepairSmallConfig
+    | ImageToImageConfig
     | ControlNetTileConfig
     | DifixConfig
     | VideoConfig

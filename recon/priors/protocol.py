@@ -51,6 +51,9 @@ class Repaired:
     """[H, W, 3] in [0, 1], sRGB, of the request's size and on its device."""
     confidence: Tensor
     """[H, W] in [0, 1]: how far the prior is sure of its own pixel."""
+    share: Tensor | None = None
+    """[H, W] in [0, 1]: how much of `image` to take, the rest being the render, of priors that can tell; None
+    leaves it to how sure the scene is."""
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,13 @@ def respect(request: RepairRequest, repaired: Repaired) -> float:
 
 
 def say(request: RepairRequest, repaired: Repaired) -> Tensor:
-    """[H, W] in [0, 1]: how much of the repaired pixel to take: as far as the scene is unsure and the prior is sure.
+    """[H, W] in [0, 1]: how much to learn of the repaired pixel: as far as the scene is unsure, or the prior can tell
+    that it should be taken, and the prior is sure.
 
     Unsure squared: a pixel that one photo confirms is left alone nearly as much as one that two do.
     """
-    return (1 - request.confidence).square() * repaired.confidence.clamp(0, 1) * respect(request, repaired)
+    wanted = (1 - request.confidence).square() if repaired.share is None else repaired.share.clamp(0, 1)
+    return wanted * repaired.confidence.clamp(0, 1) * respect(request, repaired)
 
 
 def change(request: RepairRequest, repaired: Repaired) -> Tensor:
@@ -73,6 +75,10 @@ def change(request: RepairRequest, repaired: Repaired) -> Tensor:
 
 
 def blended(request: RepairRequest, repaired: Repaired) -> Tensor:
-    """[H, W, 3]: the render where the scene is sure, the repaired picture where it is not and the prior is."""
-    share = say(request, repaired)[..., None]
-    return request.render + share * (repaired.image - request.render)
+    """[H, W, 3]: the render where the scene is sure, the repaired picture where it is not and the prior is; or as the
+    prior shares them out, if it can."""
+    if repaired.share is None:
+        share = say(request, repaired)
+    else:
+        share = repaired.share.clamp(0, 1) * respect(request, repaired)
+    return request.render + share[..., None] * (repaired.image - request.render)

@@ -145,12 +145,21 @@ class Loop:
 
     @torch.no_grad()
     def _shown(self, view: View, params: Mapping[str, Tensor]) -> Shown:
-        """What splats of some parameters show of `view`, on the guide's background."""
+        """What splats of some parameters show of `view`, on the guide's background, with the median depth.
+
+        The mean of two surfaces lies on neither: photos warped by it cover 0.66 of a view instead of 0.91 (procedural
+        scenes, 3 photos), and are further from the truth there.
+        """
         assert self.guide is not None
         behind = self.guide.background
-        render = self._look(params)(*_lens(view, behind), behind, depth=True)
-        assert render.depth is not None
-        return Shown(render.color.clamp(0, 1), render.alpha, render.depth)
+        family, drawn = self.state.family.rendered(params)
+        pose, K, size = _lens(view, behind)
+        render = rasterize(
+            drawn, pose, K, *size, family=family, background=behind, median_depth=True, config=self.raster,
+            sh_degree=sh_degree_at(self.state.iteration, self.sh_interval, self.config.sh_degree),
+        )  # fmt: skip
+        assert render.median_depth is not None
+        return Shown(render.color.clamp(0, 1), render.alpha, render.median_depth)
 
     @torch.no_grad()
     def finish(self, done: HalfDone) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,15 @@ import small_pairs
 from recon.errors import ReconError
 from recon.learn import pairs as module
 from recon.learn.batches import draw, load_folder, recolored
-from recon.learn.pairs import make_pairs, path_of, read_pairs, wanted, write_pairs
+from recon.learn.pairs import LONG, make_pairs, path_of, read_pairs, wanted, write_pairs
 from recon.priors.small.inputs import LAYERS
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scenes that take a second."""
-    monkeypatch.setattr(module, "SIZES", ((64, 48),))
-    monkeypatch.setattr(module, "ITERATIONS", (30,))
-    monkeypatch.setattr(module, "NEW_VIEWS", 2)
+    plan = replace(module.SHORT_PLAN, sizes=((64, 48),), iterations=(30,), new_views=2)
+    monkeypatch.setattr(module, "SHORT_PLAN", plan)
 
 
 def test_pairs_follow_from_the_number_of_the_scene(tiny: None) -> None:
@@ -53,9 +53,13 @@ def test_a_file_is_read_as_written_and_other_formats_are_refused(tmp_path: Path)
 
 
 def test_a_part_of_the_scenes_has_its_share_of_validation() -> None:
-    order = wanted(40, 8)
-    assert sorted(number for split, number in order if split == "train") == list(range(40))
-    assert [split for split, _ in order[:24]].count("val") == 4
+    order = wanted(40, 10, 9)
+    learnt = [number for split, number in order if split == "train"]
+    assert sorted(learnt) == [*range(40), *range(LONG, LONG + 10)]
+    assert sorted(number for split, number in order if split == "val") == [*range(6), *range(LONG, LONG + 3)]
+    half = order[: len(order) // 2]
+    assert 3 <= [split for split, _ in half].count("val") <= 6
+    assert 3 <= sum(split == "train" and number >= LONG for split, number in half) <= 7
 
 
 def test_batches_follow_from_seed_and_step_and_keep_pictures_together() -> None:

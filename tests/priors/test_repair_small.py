@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from recon.geometry.camera import Camera
-from recon.priors.protocol import Reference, RepairPrior, RepairRequest
+from recon.priors.protocol import AdaptivePrior, Pair, Reference, RepairPrior, RepairRequest
 from recon.priors.repair_small import RepairSmallConfig
+from recon.priors.small.adapt import AdaptSettings
 from recon.priors.small.inputs import LAYERS, layers_of
 from recon.priors.small.network import NetworkConfig, Restorer
 from recon.priors.small.sampling import restore
@@ -93,3 +94,25 @@ def test_other_weights_are_another_content(weights: Path, tmp_path: Path) -> Non
     other = tmp_path / "other.safetensors"
     save_weights(other, Restorer(NetworkConfig(widths=(8, 12), blocks=1)), {})
     assert one and RepairSmallConfig(weights=other).content() not in ("", one)
+
+
+def test_it_learns_a_scene_from_its_own_pairs(weights: Path) -> None:
+    asked = request(24, 24)
+    # In this scene, photos are right and the render is not.
+    layers = layers_of(asked)
+    pair = Pair(asked, layers[5:8].permute(1, 2, 0).contiguous())
+    settings = AdaptSettings(steps=30, batch=2, crop=16, rate=3e-3)
+    prior = RepairSmallConfig(weights=weights, adapt=settings).load(CPU)
+    assert isinstance(prior, AdaptivePrior) and prior.learns
+    assert not RepairSmallConfig(weights=weights).load(CPU).learns
+
+    def error(one: RepairPrior) -> float:
+        return float((one.repair(asked).image - pair.truth).abs().mean())
+
+    before = error(prior)
+    learnt = prior.adapt([pair])
+    assert error(prior) < 0.9 * before
+    assert not any(value.requires_grad for value in prior.network.parameters())
+    again = RepairSmallConfig(weights=weights, adapt=settings).load(CPU)
+    again.restore(learnt)
+    assert torch.equal(again.repair(asked).image, prior.repair(asked).image)

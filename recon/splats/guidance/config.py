@@ -29,7 +29,7 @@ class GuidanceConfig:
     """Novel views at a time."""
     max_side: Annotated[int, Field(ge=32)] = 640
     """Their longer side, px; photos that are smaller set it."""
-    references: Annotated[int, Field(ge=0)] = 3
+    references: Annotated[int, Field(ge=0)] = 4
     """Nearest photos that a prior gets along with a render."""
     min_known: Share = 0.03
     """A novel view is only looked at when the scene is sure, by more than a half, of at least this share of it: from
