@@ -1,4 +1,4 @@
-"""`recon bench prior`: what the small prior adds to whole runs, in the optimisation and as a last repair of renders.
+"""`recon bench repair`: what the small prior adds to whole runs, in the optimisation and as a last repair of renders.
 
 Runs unattended: every run is a line of `rows.jsonl` when it is done, and lines that are there are not run again.
 """
@@ -49,7 +49,7 @@ class Options:
     """Also with the prior in the optimisation."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Overrides for all runs, such as --set splats.iterations=500."""
-    out: Path = Path("out/prior")
+    out: Path = Path("out/repair")
     """Folder for the tables as Markdown and JSON, the rows, and the captures."""
 
 
@@ -62,7 +62,7 @@ def main(options: Options) -> None:
     rows = [row for path in paths for count in options.views for row in _rows(path, count, options)]
     report = Report(f"{machine()}\n\nHeld-out photos; commit {commit()}.")
     report.add(COLUMNS, list(_table(rows)), "What the small prior adds")
-    report.write(options.out, "prior")
+    report.write(options.out, "repair")
 
 
 def _capture(name: str, out: Path) -> Path:
@@ -94,7 +94,7 @@ def _rows(path: Path, count: int, options: Options) -> Iterator[Row]:
                 }  # fmt: skip
                 if _key(row) not in known:
                     overrides = [f"views.train={count}", *options.set, f"seed={seed}", *variants[variant]]
-                    with fresh_run(path, overrides, "prior", Path(folder)) as done:
+                    with fresh_run(path, overrides, "repair", Path(folder)) as done:
                         row |= {"seconds": done.info["optimize_seconds"], **_measured(done, config)}
                     with journal.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(row) + "\n")
