@@ -10,7 +10,18 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 Name = Literal[
-    "raster", "train", "families", "solid", "dense", "poses", "mesh", "surface", "quality", "priors", "repair", "formats"
+    "raster",
+    "train",
+    "families",
+    "solid",
+    "dense",
+    "poses",
+    "mesh",
+    "surface",
+    "quality",
+    "priors",
+    "repair",
+    "formats",
 ]
 NAMES: tuple[str, ...] = get_args(Name)
 
