@@ -37,14 +37,14 @@ from recon.priors.repair_small import RepairSmallConfig
 from recon.priors.video import VideoConfig
 
 AnyPrior = Annotated[
-    RepairSmallConfig
-    | ImageToImageConfig
+    ImageToImageConfig
     | ControlNetTileConfig
     | DifixConfig
     | VideoConfig
     | DistillationConfig
     | DepthConfig
-    | NormalsConfig,
+    | NormalsConfig
+    | RepairSmallConfig,
     Field(discriminator="name"),
 ]  # fmt: skip
 """An entry of `splats.priors`."""

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from recon.geometry.camera import Camera
-from recon.priors.protocol import AdaptivePrior, Pair, Reference, RepairPrior, RepairRequest
+from recon.priors.protocol import AdaptivePrior, Pair, Reference, Repaired, RepairPrior, RepairRequest
 from recon.priors.repair_small import RepairSmallConfig
 from recon.priors.small.adapt import AdaptSettings
 from recon.priors.small.inputs import LAYERS, layers_of
 from recon.priors.small.network import NetworkConfig, Restorer
 from recon.priors.small.sampling import restore
 from recon.priors.small.weights import save_weights
+from recon.priors.trust import blended, respect, say
 from recon.scene import View
 
 CPU = torch.device("cpu")
@@ -116,3 +117,14 @@ def test_it_learns_a_scene_from_its_own_pairs(weights: Path) -> None:
     again = RepairSmallConfig(weights=weights, adapt=settings).load(CPU)
     again.restore(learnt)
     assert torch.equal(again.repair(asked).image, prior.repair(asked).image)
+
+
+def test_its_own_share_decides_what_is_shown_and_what_is_learnt() -> None:
+    asked = request()
+    share, sure = torch.rand(2, *asked.alpha.shape, generator=torch.Generator().manual_seed(3)).unbind()
+    answer = Repaired((asked.render + 0.1).clamp(0, 1), sure, share)
+    held = respect(asked, answer)
+    assert 0.3 < held < 1
+    torch.testing.assert_close(say(asked, answer), share * sure * held)
+    wanted = asked.render + (share * held)[..., None] * (answer.image - asked.render)
+    torch.testing.assert_close(blended(asked, answer), wanted)
