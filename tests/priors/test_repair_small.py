@@ -14,7 +14,7 @@ from recon.priors.small.adapt import AdaptSettings
 from recon.priors.small.inputs import LAYERS, layers_of
 from recon.priors.small.network import NetworkConfig, Restorer
 from recon.priors.small.sampling import restore
-from recon.priors.small.weights import save_weights
+from recon.priors.small.weights import WEIGHTS, describe, save_weights
 from recon.priors.trust import blended, respect, say
 from recon.scene import View
 
@@ -128,3 +128,12 @@ def test_its_own_share_decides_what_is_shown_and_what_is_learnt() -> None:
     torch.testing.assert_close(say(asked, answer), share * sure * held)
     wanted = asked.render + (share * held)[..., None] * (answer.image - asked.render)
     torch.testing.assert_close(blended(asked, answer), wanted)
+
+
+def test_the_weights_that_come_with_recon_load_and_say_how_they_were_made() -> None:
+    prior = RepairSmallConfig().load(CPU)
+    about = describe(WEIGHTS)
+    assert WEIGHTS.stat().st_size <= 12e6 and about["parameters"] == sum(v.numel() for v in prior.network.parameters())
+    assert {"training", "scenes", "hardware", "minutes", "metrics"} <= set(about)
+    answer = prior.repair(request(96, 64))
+    assert bool(answer.image.isfinite().all()) and answer.share is not None
