@@ -15,6 +15,7 @@ RANK = {
     "scene": 1,
     "io": 2,
     "render": 2,
+    "stereo": 3,
     "priors": 3,
     "poses": 4,
     "splats": 4,

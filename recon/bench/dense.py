@@ -21,9 +21,9 @@ from recon.geometry.camera import pixel_grid
 from recon.io.capture import read_capture
 from recon.io.images import load_image
 from recon.io.splits import assign_splits
-from recon.poses.dense.depth_maps import DepthMap, StereoConfig, depth_maps
-from recon.poses.dense.neighbors import scene_points
 from recon.poses.known import with_points
+from recon.stereo.depth_maps import DepthMap, StereoConfig, depth_maps
+from recon.stereo.neighbors import scene_points
 
 _HIDDEN = 0.02  # a photo sees a point when its true depth agrees to this share
 

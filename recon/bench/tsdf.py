@@ -17,7 +17,7 @@ RESOLUTION = 192
 
 
 def tsdf_baseline(scene: Scene) -> tuple[Tensor, Tensor] | None:
-    """Vertices [V, 3] and faces [F, 3] in the scene's world from the same depths that the mesh stage sees.
+    """Vertices [V, 3] and faces [F, 3] in the scene's world from the splats' depths, as they are.
 
     None when Open3D is not installed (`pip install recon[open3d]`). Pieces with less than 1 % of the triangles are left
     out, as the mesh stage leaves out small ones.

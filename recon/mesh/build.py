@@ -20,6 +20,7 @@ from recon.mesh.refine import MEMORY, RefineConfig, ViewTarget, refine_levels, s
 from recon.mesh.sections import parse_memory
 from recon.mesh.simplify import simplify
 from recon.mesh.space import Space
+from recon.mesh.stereo import SettleConfig
 from recon.mesh.unwrap import unwrap
 from recon.mesh.views import SurfaceView
 from recon.render.distance import nearest
@@ -55,6 +56,8 @@ class MeshConfig:
     """When unwrapping takes longer, the mesh gets colours of vertices, and the run says so."""
     bake: BakeConfig = field(default_factory=BakeConfig)
     """The texture's colours."""
+    stereo: SettleConfig = field(default_factory=SettleConfig)
+    """Stereo that corrects the splats' depths before."""
     start: FieldConfig = field(default_factory=FieldConfig)
     """The surface that the refinement starts at."""
     refine: RefineConfig = field(default_factory=RefineConfig)
@@ -110,9 +113,9 @@ def build_mesh(views: Sequence[SurfaceView], config: MeshConfig, *, seed: int = 
     )
     mesh = mesh_of(state, space, config.min_part)
     budget = config.faces or (TEXTURED_FACES if config.texture else len(mesh.faces))
-    mesh, charts = (
-        textured(simplified(mesh, budget), views, config) if config.texture else (simplified(mesh, budget), 0)
-    )
+    mesh, charts = simplified(mesh, budget, space), 0
+    if config.texture:
+        mesh, charts = textured(mesh, views, config, space)
     return Built(mesh, state.grid.voxel_size, size, len(state.grid), charts)
 
 
@@ -122,21 +125,25 @@ def pixel_size(views: Sequence[SurfaceView], space: Space) -> float:
     return float(torch.cat([one[view.depth > 0] for one, view in zip(sizes, views, strict=True)]).median())
 
 
-def simplified(mesh: Mesh, budget: int) -> Mesh:
-    """At most about `budget` triangles; colours are those of the nearest vertices."""
+def simplified(mesh: Mesh, budget: int, space: Space) -> Mesh:
+    """At most about `budget` triangles, spent as `space` spends voxels; colours are those of the nearest vertices."""
     if len(mesh.faces) <= budget:
         return mesh
     assert mesh.colors is not None
-    vertices, faces = simplify(mesh.vertices, mesh.faces, budget)
+    vertices, faces = simplify(space.from_world(mesh.vertices), mesh.faces, budget)
+    vertices = space.to_world(vertices)
     found = nearest(vertices, mesh.vertices, mesh.faces)
     colors = (found.barycentrics[..., None] * mesh.colors[mesh.faces[found.faces]]).sum(1)
     return Mesh(vertices, faces, vertex_normals(vertices, faces), colors=colors)
 
 
-def textured(mesh: Mesh, views: Sequence[SurfaceView], config: MeshConfig) -> tuple[Mesh, int]:
-    """The mesh with a texture in place of colours, and its number of charts; as it is and 0 when unwrapping fails."""
+def textured(mesh: Mesh, views: Sequence[SurfaceView], config: MeshConfig, space: Space) -> tuple[Mesh, int]:
+    """The mesh with a texture in place of colours, and its number of charts; as it is and 0 when unwrapping fails.
+
+    Texels are spread evenly over `space`, where what is far away is small.
+    """
     assert config.texture is not None and mesh.colors is not None and mesh.normals is not None
-    charts = unwrap(mesh.vertices, mesh.faces, config.texture, config.unwrap_seconds)
+    charts = unwrap(space.from_world(mesh.vertices), mesh.faces, config.texture, config.unwrap_seconds)
     if charts is None:
         return mesh, 0
     rows = charts.rows

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from recon.config import config
 from recon.errors import ReconError
+from recon.mesh.orient import oriented
 from recon.mesh.parameters import CubeParameters, crossed
 from recon.mesh.space import Space
 from recon.mesh.views import SurfaceView
@@ -125,11 +126,8 @@ def fuse(views: Sequence[SurfaceView], space: Space, grid: VoxelGrid, config: Fi
     corners = space.to_world(grid.corner_positions())
     unit = space.shrinkage(corners)
     limit = config.truncation * grid.voxel_size
-    direction = torch.zeros_like(corners)
     looks = [_look(view, corners, unit, limit) for view in views]
-    for look in looks:
-        near = look.weight * (look.distance.abs() < limit)
-        direction += near[:, None] * look.normal
+    direction = _facing(grid, looks, limit)
     front, back = _Side.zeros(len(corners)), _Side.zeros(len(corners))
     for look in looks:
         facing = (look.normal * direction).sum(1) >= 0
@@ -144,22 +142,47 @@ def fuse(views: Sequence[SurfaceView], space: Space, grid: VoxelGrid, config: Fi
     thin = _share_nearby(grid, behind, behind & (b > 0)) > 0.5
     folded = (front.distance - back.distance) / (front.weight + back.weight).clamp(min=1e-12)
     found = torch.where(both, torch.where(thin, folded, torch.maximum(a, b)), one_sided)
-    known = front.weight + back.weight > config.min_weight
+    known = torch.stack([look.trust for look in looks]).sum(0) > config.min_weight
+    # Where the front's word on a sheet ends, far behind it, the back's begins: no surface between the two.
+    known &= ~(both & thin & (found < -0.6 * limit))
     if all(view.mask is None for view in views):
         # Photos filled to their borders: what lies near a surface and is only ever hidden closes the gaps in it.
         hidden = torch.stack([look.hidden for look in looks]).any(0) & ~known
         found, known = torch.where(hidden, -limit, found), known | hidden
-    inside = found < -size
+    # A voxel's diagonal behind a sheet is nothing solid that a silhouette could carve.
+    sheet = both & thin & (found.abs() < 1.75 * size)
+    inside = (found < -size) & ~sheet
     for view in views:
         if view.mask is not None:
             outside = _outside_silhouette(view, corners, unit, limit)
             # What depths call clearly inside and a silhouette outside lies behind the border of a sheet.
             known &= ~(inside & (outside >= 0))
-            found = torch.maximum(found, outside)
+            found = torch.where(sheet, found, torch.maximum(found, outside))
     return found, known
 
 
-def _share_nearby(grid: VoxelGrid, among: Tensor, chosen: Tensor, steps: int = 4) -> Tensor:
+def _facing(grid: VoxelGrid, looks: Sequence[_Look], limit: float) -> Tensor:
+    """[K, 3] which way the surface near each corner faces, the same way all along it; 0 where none is near.
+
+    Seen from one side it faces the cameras. Of a thin part both sides are seen, and their normals cancel.
+    """
+    count = len(grid.corners)
+    total, tensor, weights = torch.zeros(count, 3), torch.zeros(count, 3, 3), torch.zeros(count)
+    near = [look.weight * (look.distance.abs() < limit) for look in looks]
+    for look, weight in zip(looks, near, strict=True):
+        total += weight[:, None] * look.normal
+        tensor += weight[:, None, None] * look.normal[:, :, None] * look.normal[:, None, :]
+        weights += weight
+    opposed = torch.zeros(count)
+    for look, weight in zip(looks, near, strict=True):
+        opposed += weight * ((look.normal * total).sum(1) < 0)
+    rows = (opposed > 0.1 * weights).nonzero()[:, 0]
+    axes = torch.linalg.eigh(tensor[rows].double()).eigenvectors[..., -1].float()
+    total[rows] = oriented(grid, rows, axes, total[rows])
+    return total
+
+
+def _share_nearby(grid: VoxelGrid, among: Tensor, chosen: Tensor, steps: int = 6) -> Tensor:
     """[K] how many of the corners `among` around each corner are `chosen`, by weights that fall over some voxels."""
     counts = torch.stack([among, chosen], 1).float()
     index = grid.voxel_corners.long().reshape(-1)
@@ -176,8 +199,10 @@ class _Look:
 
     distance: Tensor
     """[K], in the lattice's units, within the truncation."""
+    trust: Tensor
+    """[K] in [0, 1], by angle and confidence; 0 where the view does not see the corner."""
     weight: Tensor
-    """[K], 0 where the view does not see the corner."""
+    """[K], the trust by what a pixel covers there."""
     normal: Tensor
     """[K, 3] of the surface that the view sees before or behind the corner."""
     hidden: Tensor
@@ -196,11 +221,13 @@ def _look(view: SurfaceView, corners: Tensor, unit: Tensor, limit: float) -> _Lo
     slope = cosine * (view.center - corners).norm(dim=1) / z.clamp(min=1e-9)
     distance = (depth - z) * slope.clamp(0.2, 1) * unit
     seen = inside & (depth > 0) & (distance > -limit)
-    # Trust by angle and by what a pixel covers there, both against a pixel in front, at this view's middle depth.
+    # What a pixel covers counts against a pixel in front, at this view's middle depth.
     middle = view.depth[view.depth > 0].median() if bool((view.depth > 0).any()) else view.depth.new_ones(())
     nearness = (middle / z.clamp(min=1e-9)).square().clamp(max=4)
-    weight = torch.where(seen, confidence * cosine.clamp(min=0.1) * nearness, 0)
-    return _Look(distance.clamp(-limit, limit), weight, normal, inside & (depth > 0) & (distance <= -limit))
+    trust = torch.where(seen, confidence * cosine.clamp(min=0.1), 0)
+    return _Look(
+        distance.clamp(-limit, limit), trust, trust * nearness, normal, inside & (depth > 0) & (distance <= -limit)
+    )
 
 
 def _outside_silhouette(view: SurfaceView, corners: Tensor, unit: Tensor, limit: float) -> Tensor:

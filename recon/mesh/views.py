@@ -95,7 +95,29 @@ def surface_views(splats: Splats, views: Sequence[View], *, coverage: bool, anti
             found=f"no opaque pixel in any of {len(found)} views",
             fix="train the splats for longer, or check masks and cameras",
         )
-    return agreeing(found)
+    return found
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The pixels [H, W] of one view in the eyes of another one; bool."""
+
+    at: Tensor
+    """The other shows something at the pixel's point."""
+    through: Tensor
+    """The other looks through the point at something behind it, or past its cut-out object."""
+
+
+def seen_in(view: SurfaceView, other: SurfaceView) -> Seen:
+    """What `other` says of the points that `view` shows. Points hidden from it, being behind, are neither."""
+    q = homogeneous_pixels(view.points().reshape(-1, 3), other.world_to_camera, other.K)
+    inside, pixel = other.pixels(q)
+    depth = other.depth.reshape(-1)[pixel]
+    ratio, shown = q[:, 2] / depth.clamp(min=1e-9), inside & (depth > 0)
+    through = shown & (ratio < 1 - 2 * _AGREES)
+    if other.mask is not None:
+        through |= inside & (other.mask.reshape(-1)[pixel] < 0.1)
+    return Seen((shown & ((ratio - 1).abs() < _AGREES)).reshape(view.depth.shape), through.reshape(view.depth.shape))
 
 
 @torch.no_grad()
@@ -103,25 +125,16 @@ def agreeing(views: Sequence[SurfaceView]) -> list[SurfaceView]:
     """The views with less confidence where others contradict their depths.
 
     A view contradicts a point that lies before what it shows there, as floating dirt does, or outside of its cut-out
-    object: it looks through the point.
-    It agrees with one at its own depth. Points that it does not see, being behind, are no business of its.
+    object: it looks through the point. It agrees with one at its own depth.
     """
     out = []
     for view in views:
-        points, pro, contra = view.points(), torch.zeros_like(view.depth), torch.zeros_like(view.depth)
+        pro, contra = torch.zeros_like(view.depth), torch.zeros_like(view.depth)
         for other in views:
-            if other is view:
-                continue
-            q = homogeneous_pixels(points.reshape(-1, 3), other.world_to_camera, other.K)
-            inside, pixel = other.pixels(q)
-            depth = other.depth.reshape(-1)[pixel]
-            ratio = q[:, 2] / depth.clamp(min=1e-9)
-            weight = inside & (depth > 0)
-            pro += (weight & ((ratio - 1).abs() < _AGREES)).reshape(pro.shape)
-            through = weight & (ratio < 1 - 2 * _AGREES)
-            if other.mask is not None:
-                through |= inside & (other.mask.reshape(-1)[pixel] < 0.1)
-            contra += through.reshape(pro.shape)
+            if other is not view:
+                seen = seen_in(view, other)
+                pro += seen.at
+                contra += seen.through
         out.append(replace(view, confidence=view.confidence * (0.5 + pro) / (0.5 + pro + contra)))
     return out
 

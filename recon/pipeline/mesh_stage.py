@@ -13,7 +13,8 @@ from recon.events import Progress, StageWarning
 from recon.geometry import rigid
 from recon.io.surface import read_mesh
 from recon.mesh.build import MeshConfig, build_mesh
-from recon.mesh.views import mesh_views, surface_views
+from recon.mesh.stereo import settled
+from recon.mesh.views import agreeing, mesh_views, surface_views
 from recon.pipeline.config import RunConfig, to_plain
 from recon.pipeline.splats_stage import record_of
 from recon.pipeline.stage import StageContext, StageOutput, artifact_key, hash_file
@@ -50,9 +51,10 @@ class MeshStage:
         training = [view for view in scene.split("train") if view.photo is not None]
         coverage = bool(info.get("coverage", False))
         if self.config.init is None:
-            views = surface_views(
+            shown = surface_views(
                 scene.splats, training, coverage=coverage, antialias=bool(info.get("antialias", False))
             )
+            views = agreeing(settled(shown, self.config.stereo, self.seed))
         else:
             given = read_mesh(self.config.init)
             to_world = torch.linalg.inv(scene.source_from_world)

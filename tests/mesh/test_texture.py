@@ -21,6 +21,7 @@ from recon.io.formats import FORMATS
 from recon.mesh.bake import BakeConfig
 from recon.mesh.build import MeshConfig, simplified, textured, vertex_normals
 from recon.mesh.simplify import manifold, simplify
+from recon.mesh.space import Space
 from recon.mesh.unwrap import unwrap
 from recon.mesh.views import SurfaceView
 from recon.scene import Scene, View
@@ -55,7 +56,7 @@ def rendered(mesh: Mesh, view: SurfaceView) -> Tensor:
 
 
 def test_fewer_triangles_stay_a_closed_manifold(grey: Mesh) -> None:
-    few = simplified(grey, 1500)
+    few = simplified(grey, 1500, Space.plain())
     found = topology(few.faces)
     assert 1000 < len(few.faces) <= 1500
     assert found.non_manifold_edges == 0 and found.bow_ties == 0 and found.flipped_edges == 0
@@ -78,8 +79,8 @@ def test_cuts_make_a_manifold_and_move_nothing() -> None:
 
 
 def test_photos_come_back_from_the_texture(views: list[SurfaceView], grey: Mesh) -> None:
-    few = simplified(grey, 3000)
-    mesh, charts = textured(few, views, CONFIG)
+    few = simplified(grey, 3000, Space.plain())
+    mesh, charts = textured(few, views, CONFIG, Space.plain())
     assert charts > 0 and mesh.texture is not None and mesh.texture.shape == (256, 256, 3)
     assert mesh.uvs is not None and float(mesh.uvs.min()) >= 0 and float(mesh.uvs.max()) <= 1
     before = [psnr(rendered(few, view), view.photo) for view in views]
@@ -91,7 +92,7 @@ def test_photos_come_back_from_the_texture(views: list[SurfaceView], grey: Mesh)
 
 
 def test_hidden_texels_keep_the_colours_of_vertices(views: list[SurfaceView], grey: Mesh) -> None:
-    mesh, _ = textured(simplified(grey, 2000), views[:1], CONFIG)
+    mesh, _ = textured(simplified(grey, 2000, Space.plain()), views[:1], CONFIG, Space.plain())
     away = views[-1]
     seen = rendered(mesh, away)[away.depth > 0]
     assert float((seen - 0.5).abs().median()) < 0.02
@@ -99,12 +100,14 @@ def test_hidden_texels_keep_the_colours_of_vertices(views: list[SurfaceView], gr
 
 def test_unwrapping_gives_up_in_time(grey: Mesh, views: list[SurfaceView]) -> None:
     assert unwrap(grey.vertices, grey.faces, 256, seconds=0.01) is None
-    mesh, charts = textured(grey, views, replace(CONFIG, unwrap_seconds=0.01))
+    mesh, charts = textured(grey, views, replace(CONFIG, unwrap_seconds=0.01), Space.plain())
     assert charts == 0 and mesh is grey
 
 
 def test_files_open_with_their_texture(tmp_path: Path, views: list[SurfaceView], grey: Mesh) -> None:
-    mesh, _ = textured(simplified(grey, 1000), views, replace(CONFIG, bake=BakeConfig(refine=0)))
+    mesh, _ = textured(
+        simplified(grey, 1000, Space.plain()), views, replace(CONFIG, bake=BakeConfig(refine=0)), Space.plain()
+    )
     scene = Scene(nodes=(Node("mesh", mesh),))
     for name in ("mesh", "obj"):
         path = tmp_path / FORMATS[name].file

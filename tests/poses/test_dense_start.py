@@ -11,12 +11,12 @@ from textured_room import Room, make_room
 
 from recon.geometry.camera import pixel_grid, project
 from recon.poses.dense import DenseConfig, DenseInput, make_source
-from recon.poses.dense.depth_maps import DepthMap, StereoConfig, depth_maps
 from recon.poses.dense.fusion import FusionConfig, fuse, normals
-from recon.poses.dense.neighbors import choose_sources, depth_range, scene_points
 from recon.poses.dense.union import with_sparse
 from recon.render.library import core, pointer
 from recon.scene import Points, View
+from recon.stereo.depth_maps import DepthMap, StereoConfig, depth_maps
+from recon.stereo.neighbors import choose_sources, depth_range, scene_points
 
 
 @pytest.fixture(scope="module")

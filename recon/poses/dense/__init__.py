@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from recon.config import config
-from recon.poses.dense.depth_maps import StereoConfig
 from recon.poses.dense.fusion import FusionConfig
 from recon.poses.dense.hull import HullConfig, HullSource, outlines
 from recon.poses.dense.monocular import FillConfig, MonocularSource
 from recon.poses.dense.source import DenseInput, DenseSource
 from recon.poses.dense.stereo import StereoSource
 from recon.priors.depth import DepthConfig
+from recon.stereo.depth_maps import StereoConfig
 
 _LEAST_OUTLINES = 4  # with three the hull is so large that splats inside of it end worse than at sparse points
 

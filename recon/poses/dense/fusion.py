@@ -12,8 +12,8 @@ from torch import Tensor
 
 from recon.config import config
 from recon.geometry.camera import pixel_grid
-from recon.poses.dense.depth_maps import DepthMap
 from recon.scene.nodes import Points
+from recon.stereo.depth_maps import DepthMap
 
 
 @config

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from recon.poses.dense.depth_maps import StereoConfig, depth_maps
 from recon.poses.dense.fusion import FusionConfig, fuse
-from recon.poses.dense.neighbors import scene_points
 from recon.poses.dense.source import DenseInput
 from recon.scene.nodes import Points
+from recon.stereo.depth_maps import StereoConfig, depth_maps
+from recon.stereo.neighbors import scene_points
 
 
 class StereoSource:

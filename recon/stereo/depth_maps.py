@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from recon.config import config
-from recon.poses.dense.neighbors import choose_sources, depth_range
 from recon.scene.nodes import View
+from recon.stereo.neighbors import choose_sources, depth_range
 
 
 @config
@@ -24,6 +24,8 @@ class StereoConfig:
     """Photos are shrunk until their longer side is at most this, px."""
     sources: Annotated[int, Field(ge=1, le=8)] = 4
     """Other photos to compare a photo with, at most."""
+    best: Annotated[int, Field(ge=1, le=8)] | None = None
+    """Of those, how many a pixel is judged by: the ones that agree best, half of them by default."""
     radius: Annotated[int, Field(ge=1, le=12)] = 4
     """Half the side of the compared windows, px."""
     step: Annotated[int, Field(ge=1, le=4)] = 2
@@ -76,7 +78,7 @@ def depth_maps(
     progress: called with what is done and what there is to do. The result depends on the arguments alone.
     """
     # Loads the native core, which a configuration can be checked without.
-    from recon.poses.dense.search import PlaneSearch, ReducedPhoto
+    from recon.stereo.search import PlaneSearch, ReducedPhoto
 
     photos = [
         ReducedPhoto.make(view, rgb, alpha, config.max_side) for view, (rgb, alpha) in zip(views, images, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from recon.geometry import rigid
-from recon.poses.dense.depth_maps import StereoConfig
 from recon.render.library import core, kernels, pointer
 from recon.scene.nodes import View
+from recon.stereo.depth_maps import StereoConfig
 
 _WORST = 2.0  # the core's kWorstCost
 _NOT_HERE = 1e6  # cost of what lies outside of the image, so that nobody takes its plane
@@ -107,6 +107,14 @@ class PlaneSearch:
                 self._run(shake * 0.5**sweep)
             tick()
 
+    def settle(self, guesses: Iterable[Tensor]) -> None:
+        """At full size, sweeps from the best of the planes [3, H, W] of `guesses`: inverse depth and its slopes."""
+        self._enter(1.0)
+        for planes in guesses:
+            self._offer(planes)
+        for sweep in range(self.config.sweeps):
+            self._run(0.02 * 0.5**sweep)
+
     def agree(self, inverse_depths: list[Tensor]) -> None:
         """Sweeps in which the sources' depths count."""
         self.others = inverse_depths
@@ -144,16 +152,19 @@ class PlaneSearch:
 
     def _begin(self) -> None:
         """The best of evenly spaced planes that face the camera."""
-        best = torch.full(self.size, _WORST + 1)
-        planes = torch.zeros(3, *self.size)
+        flat = torch.zeros(3, *self.size)
         for q in torch.linspace(self.smallest, self.largest, self.config.hypotheses).tolist():
-            self._inside(self.planes)[0] = q
-            self._run(None)
-            cost = self._inside(self.cost)
-            better = cost < best
-            best, planes[0] = torch.where(better, cost, best), torch.where(better, q, planes[0])
+            flat[0] = q
+            self._offer(flat)
+
+    def _offer(self, planes: Tensor) -> None:
+        """Take over those of `planes` [3, H, W] that photos agree on better than on what was found so far."""
+        before, cost = self.planes.clone(), self.cost.clone()
         self._inside(self.planes).copy_(planes)
-        self._inside(self.cost).copy_(best)
+        self._run(None)
+        better = self.cost < cost
+        self.planes = torch.where(better, self.planes, before)
+        self.cost = torch.where(better, self.cost, cost)
 
     def _run(self, shake: float | None) -> None:
         """One sweep; without a shake it only finds the costs."""
@@ -170,7 +181,7 @@ class PlaneSearch:
             noise=0 if shake is None else pointer(noise), planes_out=pointer(planes), cost_out=pointer(cost),
             smallest=self.smallest, largest=self.largest, shake=shake or 0.0, color_sigma=self.config.color_sigma,
             geometric_weight=self.config.geometric_weight, radius=self.config.radius, step=self.config.step,
-            best=max(1, (len(self.matched) + 1) // 2), sources=self._native_sources(native),
+            best=self.config.best or max(1, (len(self.matched) + 1) // 2), sources=self._native_sources(native),
         )  # fmt: skip
         self.planes, self.cost = planes, cost
 
