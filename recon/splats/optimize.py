@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import ReconError
-from recon.events import Listener, Progress, SplatsMoved, StageWarning, ignore
+from recon.events import Listener, SplatsMoved, StageWarning, ignore
 from recon.io.images import Image, load_image
 from recon.priors import Prior
 from recon.render.device import choose_device
@@ -28,6 +26,7 @@ from recon.splats.families import make_family
 from recon.splats.guidance.guide import Guide
 from recon.splats.init import initial_opacity, initial_seeds, starts_dense
 from recon.splats.loop import Loop
+from recon.splats.meter import STAGE, Meter
 from recon.splats.photos import training_photos
 from recon.splats.poses import Cameras
 from recon.splats.regularizers import make_regularizers
@@ -35,7 +34,6 @@ from recon.splats.regularizers.monocular import monocular_regularizers
 from recon.splats.start import given_parameters
 from recon.splats.state import TrainState
 
-STAGE = "splats"
 _INVISIBLE = 1 / 255  # the rasteriser skips fainter contributions
 
 
@@ -88,7 +86,7 @@ def optimize(
         refine_poses=refine_poses, priors=priors,
     )  # fmt: skip
     state, key = loop.state, fingerprint(config, scene.split("train"), seed, refine_poses)
-    meter = _Meter(journal, config, events, state.iteration)
+    meter = Meter(journal, config, events, state.iteration)
     interrupted = False
     with counted_later() as counts:
         while state.iteration < config.iterations and not interrupted:
@@ -211,58 +209,6 @@ def _check_gsplat(config: SplatsConfig, device: torch.device) -> None:
             "splats.density.absolute needs blend weights, which gsplat does not give",
             fix="set splats.rasterizer: recon",
         )
-
-
-class _Meter:
-    """Turns losses into progress events and curves."""
-
-    def __init__(self, journal: Journal, config: SplatsConfig, events: Listener, iteration: int) -> None:
-        self.journal, self.config, self.events = journal, config, events
-        self.started = self.window_started = time.perf_counter()
-        self.window_iteration = iteration
-        self.speed: float | None = None
-        self.loss_sum, self.loss_count = torch.zeros(()), 0
-
-    def due(self, iteration: int) -> bool:
-        """Whether iteration `iteration` (from 1) ends a reporting window."""
-        return iteration % self.config.report_every == 0 or iteration == self.config.iterations
-
-    def record(self, state: TrainState, loss: Tensor, error: float | None) -> None:
-        """Take note of an iteration. A GPU is only waited for at the end of a window."""
-        self.loss_sum, self.loss_count = self.loss_sum.to(loss.device) + loss, self.loss_count + 1
-        if error is None:
-            return
-        mean_loss = float(self.loss_sum) / self.loss_count
-        if not math.isfinite(mean_loss):
-            raise FloatingPointError(f"up to iteration {state.iteration}: the loss is {mean_loss}")
-        journal, now = self.journal, time.perf_counter()
-        psnr = -10 * math.log10(max(error, 1e-10))
-        journal.psnr = psnr if journal.psnr is None else 0.9 * journal.psnr + 0.1 * psnr
-        speed = (state.iteration - self.window_iteration) / max(now - self.window_started, 1e-9)
-        self.speed = speed if self.speed is None else 0.8 * self.speed + 0.2 * speed
-        journal.history.append(
-            {"iteration": state.iteration, "loss": mean_loss, "psnr": journal.psnr, "num_primitives": len(state)}
-        )
-        self.events(
-            Progress(
-                STAGE,
-                state.iteration,
-                self.config.iterations,
-                it_per_s=self.speed,
-                eta_s=(self.config.iterations - state.iteration) / self.speed,
-                num_primitives=len(state),
-                loss=mean_loss,
-                psnr=journal.psnr,
-            )
-        )
-        self.loss_sum, self.loss_count = torch.zeros(()), 0
-        self.window_started, self.window_iteration = now, state.iteration
-
-    def stop_clock(self) -> None:
-        """Add the time since the start, or since the last call, to the journal."""
-        now = time.perf_counter()
-        self.journal.seconds += now - self.started
-        self.started = now
 
 
 def finished_splats(state: TrainState) -> Splats:

@@ -51,7 +51,9 @@ def check(found: Any, asked: RepairRequest) -> None:
         assert float(tensor.min()) >= 0 and float(tensor.max()) <= 1
 
 
-@pytest.mark.parametrize("options", [{}, {"tiling": True}, {"precision": "bfloat16"}, {"samples": 1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"tiling": True}, {"precision": "bfloat16"}, {"samples": 1}, {"offload": "model"}]
+)
 def test_image_to_image(stable: Path, options: dict[str, Any]) -> None:
     prior = ImageToImageConfig(checkpoint=stable, steps=2, strength=0.6, **options).load(CPU)
     assert isinstance(prior, RepairPrior)
