@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import torch
+from synthetic_photos import make_shoot
 from textured_room import Room, make_room, with_splits
 
 from recon.evaluate.poses import PoseErrors, pose_errors
@@ -13,7 +14,8 @@ from recon.events import ignore
 from recon.geometry import rigid
 from recon.poses.estimators.estimator import PoseInput
 from recon.poses.estimators.known import KnownPoses
-from recon.poses.sfm.config import SfmConfig
+from recon.poses.sfm.config import PolishConfig, SfmConfig
+from recon.poses.sfm.rework import rework
 from recon.scene import Scene, View
 
 
@@ -49,6 +51,20 @@ def test_rough_cameras_come_back_in_the_frame_that_they_came_in() -> None:
         assert float((view.center - given.center).norm()) < 0.1, "no other frame and no other size"
         assert view.camera is given.camera
     assert found.split("test")[0].world_to_camera is rough.split("test")[0].world_to_camera
+
+
+def test_rough_cameras_come_back_through_wrong_matches() -> None:
+    shoot = make_shoot(6, wrong=0.1)
+    cameras = {k: features.camera for k, features in enumerate(shoot.photos.features)}
+    generator = torch.Generator().manual_seed(0)
+    poses = {}
+    for k, pose in enumerate(shoot.poses):
+        turn = rigid.so3_exp(0.03 * torch.randn(3, generator=generator, dtype=torch.float64))
+        poses[k] = rigid.from_rotation_translation(turn, torch.zeros(3).double()) @ pose
+    model = rework(shoot.photos, shoot.matches, poses, cameras, PolishConfig(), known_lenses=True)
+    views = [View(str(k), cameras[k], model.poses[k]) for k in poses]
+    found = pose_errors(views, [View(str(k), cameras[k], pose) for k, pose in enumerate(shoot.poses)])
+    assert found is not None and max(found.rotation_deg) < 0.2
 
 
 def test_good_cameras_and_those_that_may_not_change_stay() -> None:

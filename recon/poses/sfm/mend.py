@@ -55,7 +55,7 @@ def mend(
     model = rework(photos, matches, given.poses, given.cameras, config.polish, known_lenses=True)
     after = _share(model, matches, config)
     seen = {photo for track in model.tracks for photo, _ in track}
-    if after <= before or len(seen) < len(views):  # a camera without points has not been adjusted to anything
+    if after < _GOOD or len(seen) < len(views):  # a camera without points has not been adjusted to anything
         return Mended(before, before, None)
     return Mended(before, after, _back(model.poses, given.poses))
 

@@ -21,7 +21,7 @@ from recon.poses.sfm.config import PolishConfig
 from recon.poses.sfm.mapping import Model
 
 _POSE, _LENS = 6, 5  # unknowns: turn and shift; log of the focal length, principal point, k1, k2
-_LOSS_PX = 1.0  # soft L1 as in the adjustment before: quadratic below, linear above
+LOSS_PX = 1.0  # soft L1 as in the adjustment before: quadratic below, linear above
 _DAMPING, _MAX_DAMPING, _DAMPING_STEP = 1e-4, 1e8, 4.0
 _LEAST_GAIN = 1e-5  # share of the cost, of the last step that is worth another one
 # Errors of neighbouring keypoints are alike (lenses, rolling shutters, blur): so many observations count as one. With 1
@@ -32,12 +32,12 @@ _FIXED = 1e-6  # spread of what is no unknown
 Freedom = Literal["all", "focal", "none"]
 
 
-def polish(model: Model, config: PolishConfig, lens: Freedom = "all") -> Model:
+def polish(model: Model, config: PolishConfig, lens: Freedom = "all", loss_px: float = LOSS_PX) -> Model:
     """`model` after Levenberg-Marquardt over poses, points, focal lengths, principal points and distortion.
 
     Observations have a soft L1 loss in units of the noise that the residuals show, intrinsics normal priors (see
     `PolishConfig`); distortion moves where the model has some. The frame may drift a little, as nothing fixes it.
-    lens: what of the intrinsics is an unknown.
+    lens: what of the intrinsics is an unknown.   loss_px: where the loss turns from quadratic to linear.
     Source: Triggs et al. 2000, "Bundle adjustment: a modern synthesis", section 6 for the Schur complement.
     """
     if not model.tracks or config.iterations == 0:
@@ -57,7 +57,7 @@ def polish(model: Model, config: PolishConfig, lens: Freedom = "all") -> Model:
         model.positions,
     )
     prior = Prior.of(cameras, config) if lens == "all" else Prior.held(start.lenses, lens == "focal")
-    best = minimise(start, seen, prior, config.iterations)
+    best = minimise(start, seen, prior, config.iterations, loss_px)
     return replace(
         model,
         poses={photo: best.poses[at[photo]] for photo in order},
@@ -131,19 +131,19 @@ class Prior:
         return float((self.weight * (lenses - self.mean).square()).sum())
 
 
-def minimise(start: Unknowns, seen: Observations, prior: Prior, iterations: int) -> Unknowns:
+def minimise(start: Unknowns, seen: Observations, prior: Prior, iterations: int, loss_px: float = LOSS_PX) -> Unknowns:
     """From `start` downhill until steps gain little, at most `iterations` of them."""
     now, damping = start, _DAMPING
     residual = project(now, seen)[0] - seen.pixels
     # Of a normal distribution in the plane half lies within 1.1774 sigma.
     variance = max((float(residual.norm(dim=1).median()) / 1.1774) ** 2, 1e-12)
-    cost = _loss(residual) / variance + prior.cost(now.lenses)
+    cost = _loss(residual, loss_px) / variance + prior.cost(now.lenses)
     for _ in range(iterations):
-        system = _System.of(now, seen, prior, variance)
+        system = _System.of(now, seen, prior, variance, loss_px)
         while True:
             then = now.moved(*system.step(damping))
             residual = project(then, seen)[0] - seen.pixels
-            after = _loss(residual) / variance + prior.cost(then.lenses)
+            after = _loss(residual, loss_px) / variance + prior.cost(then.lenses)
             if after < cost:
                 break
             damping *= _DAMPING_STEP
@@ -155,9 +155,9 @@ def minimise(start: Unknowns, seen: Observations, prior: Prior, iterations: int)
     return now
 
 
-def _loss(residual: Tensor) -> float:
+def _loss(residual: Tensor, loss_px: float) -> float:
     """Soft L1 of residuals [M, 2], px squared."""
-    return 2 * _LOSS_PX**2 * float(((1 + residual.square().sum(1) / _LOSS_PX**2).sqrt() - 1).sum())
+    return 2 * loss_px**2 * float(((1 + residual.square().sum(1) / loss_px**2).sqrt() - 1).sum())
 
 
 @dataclass(frozen=True)
@@ -176,10 +176,10 @@ class _System:
     """[P, 3], gradient by points."""
 
     @staticmethod
-    def of(now: Unknowns, seen: Observations, prior: Prior, variance: float) -> _System:
+    def of(now: Unknowns, seen: Observations, prior: Prior, variance: float, loss_px: float) -> _System:
         pixels, by_pose, by_lens, by_point = project(now, seen)
         residual = (pixels - seen.pixels)[..., None]
-        weight = (1 + residual.square().sum(1, keepdim=True) / _LOSS_PX**2).rsqrt() / variance
+        weight = (1 + residual.square().sum(1, keepdim=True) / loss_px**2).rsqrt() / variance
         first = _POSE * len(now.poses)  # of the lenses' numbers
         n, count = first + now.lenses.numel(), len(now.points)
         columns = torch.cat(

@@ -20,7 +20,10 @@ from recon.poses.sfm.mapping import Model, Pair
 from recon.poses.sfm.photos import PhotoFeatures
 from recon.poses.sfm.polish import polish, with_distortion
 
-_FILTERS_PX = (8.0, 3.0)  # observations further off are dropped, first generously
+# Where the loss turns linear, and how far off observations may be that stay. A loss that is linear from the first pixel
+# moves rough cameras so slowly that they are not where they belong before the rest is dropped.
+_ROUNDS_PX = ((16.0, 32.0), (4.0, 8.0), (1.0, 3.0))
+_START_SHARE = 0.06  # of the longer side that rough cameras may be off, about 4 degrees
 _MIN_ANGLE = 0.017  # rad between the rays to a point: below a degree its depth is noise
 
 
@@ -35,9 +38,12 @@ def rework(
     frame drifts a little; nothing fixes it.
     """
     model = triangulated(photos, tracks(photos, matches, set(poses)), poses, cameras)
+    # Wrong tracks end anywhere, also right before a camera, where they would count for more than all others.
+    side = max(max(camera.width, camera.height) for camera in cameras.values())
+    model = without_outliers(model, _START_SHARE * side)
     # What rough cameras leave over would go into the principal point and distortion, which therefore come last.
-    for limit in _FILTERS_PX:
-        model = without_outliers(polish(model, config, "none" if known_lenses else "focal"), limit)
+    for loss_px, limit in _ROUNDS_PX:
+        model = without_outliers(polish(model, config, "none" if known_lenses else "focal", loss_px), limit)
     if not known_lenses and len(poses) >= MANY_PHOTOS and len(model.positions) >= MANY_POINTS:
         model = replace(model, cameras={photo: with_distortion(camera) for photo, camera in model.cameras.items()})
     return polish(model, config, "none" if known_lenses else "all")
