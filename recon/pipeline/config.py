@@ -18,6 +18,7 @@ from recon.pipeline.document import Document, KeyPath, Place, load_yaml, parse_v
 from recon.poses.dense import DenseConfig
 from recon.poses.pointmap.config import PointmapConfig
 from recon.poses.sfm.config import SfmConfig
+from recon.poses.silhouette.config import SilhouetteConfig
 from recon.poses.triangulate import TriangulateConfig
 from recon.splats.config import SplatsConfig
 
@@ -40,10 +41,11 @@ class ViewsConfig:
 class PosesConfig:
     """How cameras are found."""
 
-    method: Literal["auto", "known", "sfm", "pointmap"] = "auto"
+    method: Literal["auto", "known", "sfm", "pointmap", "silhouette"] = "auto"
     """`known`: those that come with the capture. `sfm`: structure from motion on the photos alone. `pointmap`: a
-    network whose weights `pointmap.checkpoint` names, then matches. `auto`: known ones where there are any, else
-    `sfm`."""
+    network whose weights `pointmap.checkpoint` names, then matches.
+    `silhouette`: outlines of a masked object that photos were taken all around, in order, with little overlap. `auto`:
+    known ones where there are any, else `sfm`."""
     min_registered: Annotated[int, Field(ge=2)] = 2
     """The run goes on when so many photos have poses; the others are named and left out."""
     refine: bool | None = None
@@ -53,6 +55,8 @@ class PosesConfig:
     """Poses from photos alone."""
     pointmap: PointmapConfig = field(default_factory=PointmapConfig)
     """Poses from a network's pointmaps."""
+    silhouette: SilhouetteConfig = field(default_factory=SilhouetteConfig)
+    """Poses from the outlines of an object."""
     triangulate: TriangulateConfig = field(default_factory=TriangulateConfig)
     """Points from the training photos, for captures that come without points."""
     dense: DenseConfig = field(default_factory=DenseConfig)

@@ -42,7 +42,8 @@ class PosesStage:
         """The photos as they are on disk, with the views that take part and their splits."""
         config = self.config
         images = config.images if isinstance(config.images, Path) else list(config.images)
-        needed: dict[str, Any] = {"auto": "optional", "known": "required", "sfm": "ignored", "pointmap": "ignored"}
+        needed: dict[str, Any] = {"auto": "optional", "known": "required", "sfm": "ignored", "pointmap": "ignored",
+                                  "silhouette": "ignored"}  # fmt: skip
         capture = read_capture(images, config.cameras, config.masks, needed[config.poses.method])
         views = config.views
         scene = assign_splits(
@@ -102,7 +103,9 @@ class PosesStage:
         """Cameras, and for the manifest which estimator found them, why that one, and its evidence."""
         config = self.config.poses
         method, why = choose_method(config.method, self.capture.posed)
-        told = EstimatorSettings(config.sfm, config.pointmap, config.min_registered, config.refine is True)
+        told = EstimatorSettings(
+            config.sfm, config.pointmap, config.silhouette, config.min_registered, config.refine is True
+        )
         estimate = ESTIMATORS[method](told).estimate(PoseInput(source, self.config.seed, context.events))
         for one in estimate.left_out:
             context.events(StageWarning(self.name, f"{one.name} is left out: {one.reason}"))

@@ -24,6 +24,7 @@ _FORGIVING = 4  # photos that must see a voxel before one of them may miss it; o
 _COVERED = 0.95  # share of each outline that a hull must fill before no photo may miss a voxel
 _SMOOTH = 1.5  # voxels, of the occupancy that normals are gradients of
 _BEHIND = 2.0  # voxels further away than the nearest one in a pixel that still count as seen
+_WELL = 0.2  # squared cosine between normal and sight from which a photo says something of a point's colour
 _OPAQUE = 0.5
 
 
@@ -89,7 +90,7 @@ def carve(views: Sequence[View], masks: Sequence[Tensor], config: HullConfig) ->
     Laurentini 1994; the tolerance after GaussianObject (Yang et al. 2024), which always has it.
     """
     hull = _carved(views, masks, config.resolution, 0)
-    if config.missing and min(_coverage(hull, view, mask) for view, mask in zip(views, masks, strict=True)) < _COVERED:
+    if config.missing and min(coverage(hull, view, mask) for view, mask in zip(views, masks, strict=True)) < _COVERED:
         return _carved(views, masks, config.resolution, config.missing)
     return hull
 
@@ -115,25 +116,60 @@ def hull_points(hull: Hull, views: Sequence[View], images: Sequence[Tensor], mas
 
     A point's colour is what the photos that see it show there, the more the straighter they look at it.
     """
-    occupied = hull.occupied.numpy()
-    shell = torch.from_numpy(occupied & ~ndimage.binary_erosion(occupied))
-    positions = hull.centers(shell)
+    positions, normals = _shell(hull)
     if len(positions) == 0:
         return Points(torch.zeros(0, 3), torch.zeros(0, 3))
+    colors, weights = _looks(hull, positions, normals, views, images, masks)
+    mean = (weights[..., None] * colors).sum(0) / weights.sum(0)[:, None].clamp_min(1e-9)
+    scales = torch.full((len(positions),), hull.side / 2)
+    return Points(positions.float(), mean, normals.float(), scales)
+
+
+def agreement(hull: Hull, views: Sequence[View], images: Sequence[Tensor], masks: Sequence[Tensor]) -> float:
+    """Share of the variance of colours on the hull that is not between photos of one point: 1 when they all agree.
+
+    Only points that two photos see well count; 0 when there are none.
+    """
+    positions, normals = _shell(hull)
+    if len(positions) == 0:
+        return 0.0
+    colors, weights = _looks(hull, positions, normals, views, images, masks)
+    weights = weights * (weights > _WELL)
+    shared = (weights > 0).sum(0) >= 2
+    if not bool(shared.any()):
+        return 0.0
+    colors, weights = colors[:, shared], weights[:, shared, None]
+    mean = (weights * colors).sum(0) / weights.sum(0)
+    middle = (weights * colors).sum((0, 1)) / weights.sum((0, 1))
+    within, among = ((weights * (colors - one).square()).sum() for one in (mean, middle))
+    return float(1 - within / among.clamp_min(1e-12))
+
+
+def _shell(hull: Hull) -> tuple[Tensor, Tensor]:
+    """Centres [N, 3] and outward normals [N, 3] of the surface voxels, float64."""
+    occupied = hull.occupied.numpy()
+    shell = torch.from_numpy(occupied & ~ndimage.binary_erosion(occupied))
     smooth = ndimage.gaussian_filter(np.pad(occupied.astype(np.float32), 2), _SMOOTH)
     slopes = torch.from_numpy(np.stack(np.gradient(smooth))[:, 2:-2, 2:-2, 2:-2].copy())
-    normals = -torch.nn.functional.normalize(slopes[:, shell].T.double(), dim=1)
-    total, weights = torch.zeros(len(positions), 3), torch.full((len(positions), 1), 1e-9)
+    return hull.centers(shell), -torch.nn.functional.normalize(slopes[:, shell].T.double(), dim=1)
+
+
+def _looks(
+    hull: Hull, positions: Tensor, normals: Tensor, views: Sequence[View], images: Sequence[Tensor],
+    masks: Sequence[Tensor],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """What each photo shows at each point, [V, N, 3], and how straight it looks at it, [V, N]: 0 to 1, next to nothing
+    where something is before it."""
+    colors, weights = [], []
     for view, image, mask in zip(views, images, masks, strict=True):
         pixels, depths, inside = view.project(positions)
         sight = torch.nn.functional.normalize(view.center - positions, dim=1)
         x, y = torch.where(inside[:, None], pixels, torch.zeros_like(pixels)).long().unbind(1)
-        seen = inside & mask[y, x] & _in_front(view, pixels, depths, inside, hull.side)
-        weight = (seen * (sight * normals).sum(1).clamp_min(0).square() + 1e-6 * (inside & mask[y, x])).float()[:, None]
-        total += weight * image[y, x]
-        weights += weight
-    scales = torch.full((len(positions),), hull.side / 2)
-    return Points(positions.float(), total / weights, normals.float(), scales)
+        shown = inside & mask[y, x]
+        seen = shown & _in_front(view, pixels, depths, inside, hull.side)
+        colors.append(image[y, x])
+        weights.append((seen * (sight * normals).sum(1).clamp_min(0).square() + 1e-6 * shown).float())
+    return torch.stack(colors), torch.stack(weights)
 
 
 def _in_front(view: View, pixels: Tensor, depths: Tensor, inside: Tensor, side: float) -> Tensor:
@@ -146,7 +182,7 @@ def _in_front(view: View, pixels: Tensor, depths: Tensor, inside: Tensor, side: 
     return depths <= nearest[index] + _BEHIND * side
 
 
-def _coverage(hull: Hull, view: View, mask: Tensor) -> float:
+def coverage(hull: Hull, view: View, mask: Tensor) -> float:
     """Share of the outline that the hull fills."""
     pixels, depths, inside = view.project(hull.centers(hull.occupied))
     if not bool(inside.any()):

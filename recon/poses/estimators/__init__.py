@@ -9,8 +9,10 @@ from recon.poses.estimators.estimator import PoseEstimate, PoseEstimator, PoseIn
 from recon.poses.estimators.known import KnownPoses
 from recon.poses.estimators.pointmap import PointmapPoses
 from recon.poses.estimators.sfm import SfmPoses
+from recon.poses.estimators.silhouette import SilhouettePoses
 from recon.poses.pointmap.config import PointmapConfig
 from recon.poses.sfm.config import SfmConfig
+from recon.poses.silhouette.config import SilhouetteConfig
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class EstimatorSettings:
 
     sfm: SfmConfig
     pointmap: PointmapConfig
+    silhouette: SilhouetteConfig
     min_registered: int
     """With fewer photos than this there is no result."""
     mend: bool
@@ -28,6 +31,7 @@ class EstimatorSettings:
 ESTIMATORS: dict[str, Callable[[EstimatorSettings], PoseEstimator]] = {
     "known": lambda told: KnownPoses(told.sfm, told.mend),
     "sfm": lambda told: SfmPoses(told.sfm, told.min_registered),
+    "silhouette": lambda told: SilhouettePoses(told.silhouette),
     "pointmap": lambda told: PointmapPoses(told.pointmap, told.sfm, told.min_registered),
 }
 """By the name that `poses.method` gives them."""

@@ -1,0 +1,1 @@
+"""Cameras around a masked object, from its outlines."""
