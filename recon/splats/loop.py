@@ -19,7 +19,7 @@ from recon.splats.density import DensityStrategy
 from recon.splats.guidance.guide import Guide
 from recon.splats.losses import choose_background, photometric_loss, squared_error
 from recon.splats.photos import TrainingPhoto
-from recon.splats.poses import corrected
+from recon.splats.poses import corrected, stretched
 from recon.splats.regularizers import Drawn, Regularizer
 from recon.splats.schedule import frozen_bands, sh_degree_at
 from recon.splats.state import TrainState
@@ -41,6 +41,8 @@ class HalfDone:
     """Of the photo."""
     delta: Tensor | None
     """Correction of its camera, where these are refined."""
+    stretch: Tensor | None
+    """A zero with the gradient by the logarithm of the focal lengths, where these are refined."""
 
 
 class Look(Protocol):
@@ -93,10 +95,14 @@ class Loop:
         state, config = self.state, self.config
         iteration, progress = state.iteration, state.iteration / config.iterations
         photo = self.levels[config.resolution.level_at(iteration, config.iterations)][index]
-        delta = None
+        delta = stretch = None
         if state.cameras is not None:
             delta = state.cameras.delta[index].clone().requires_grad_()
             pose = corrected(state.cameras.given[index], delta, state.cameras.extent)
+            if config.refine.focal:
+                stretch = torch.zeros((), requires_grad=True)
+                pose = stretched(pose, stretch)
+                photo = replace(photo, K=state.cameras.zoomed(photo.K))
             photo = replace(photo, world_to_camera=pose.to(photo.world_to_camera.device))
         background = choose_background(photo, config.loss, self.background, state.generator)
 
@@ -120,7 +126,7 @@ class Loop:
         if self.guide is not None:
             extra = self.guide.loss(state, lambda view, behind: look(*_lens(view, behind), behind))
             loss = loss if extra is None else loss + extra
-        return HalfDone(photo, background, render, loss, probe, index, delta)
+        return HalfDone(photo, background, render, loss, probe, index, delta, stretch)
 
     def _look(self, params: Mapping[str, Tensor]) -> Look:
         """Draws `params` in this iteration's detail: camera [4, 4], K, (width, height), background, depth, probe."""
@@ -173,7 +179,8 @@ class Loop:
         state.rates = frozen_bands(rates) if progress >= self.config.sh_freeze else rates
         adam_update(state, visible if self.config.visible_adam else None)
         if state.cameras is not None and done.delta is not None and done.delta.grad is not None:
-            state.cameras.step(done.index, done.delta.grad, progress, self.config.refine)
+            by_zoom = None if done.stretch is None else done.stretch.grad
+            state.cameras.step(done.index, done.delta.grad, progress, self.config.refine, by_zoom)
         for regularizer in self.regularizers:
             regularizer.after_step(state, progress)
         self.strategy.after_step(state, iteration)

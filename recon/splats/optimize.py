@@ -187,11 +187,18 @@ def _with_cameras(scene: Scene, state: TrainState) -> Scene:
     """`scene` with its training cameras as they were corrected."""
     if state.cameras is None:
         return scene
-    moved = {view.name: state.cameras.pose(index).double() for index, view in enumerate(scene.split("train"))}
+    cameras = state.cameras
+    moved = {view.name: cameras.pose(index).double() for index, view in enumerate(scene.split("train"))}
     return replace(
         scene,
         views=tuple(
-            replace(view, world_to_camera=moved[view.name]) if view.name in moved else view for view in scene.views
+            replace(
+                view,
+                # Held-out photos were taken with the same lens.
+                camera=replace(view.camera, K=cameras.zoomed(view.camera.K)),
+                world_to_camera=moved.get(view.name, view.world_to_camera),
+            )
+            for view in scene.views
         ),
     )
 

@@ -12,10 +12,11 @@ from tiny_capture import make_capture
 
 from recon.evaluate.poses import pose_errors
 from recon.geometry import rigid
+from recon.render.rasterize import rasterize
 from recon.scene import Scene
 from recon.splats.config import SplatsConfig
 from recon.splats.optimize import optimize
-from recon.splats.poses import Cameras, RefineConfig, corrected
+from recon.splats.poses import Cameras, RefineConfig, corrected, stretched
 
 
 def disturbed(scene: Scene, degrees: float) -> Scene:
@@ -61,6 +62,42 @@ def test_a_resumed_run_corrects_cameras_as_one_without_a_stop(tmp_path: Path) ->
     rest = optimize(capture.scene, config, images=capture.images, refine_poses=True, resume_from=tmp_path)
     for a, b in zip(whole.scene.views, rest.scene.views, strict=True):
         assert torch.equal(a.world_to_camera, b.world_to_camera)
+
+
+def test_a_wrong_focal_length_gets_better_and_a_right_one_stays() -> None:
+    capture = make_capture(views=6, gaussians=150, points=150)
+
+    def error(scene: Scene) -> float:
+        return abs(float(scene.views[-1].camera.K[0, 0]) / 80.0 - 1)
+
+    lens = capture.scene.views[0].camera
+    long = replace(lens, K=lens.K * torch.tensor([[1.04, 1, 1], [1, 1.04, 1], [1, 1, 1]]))
+    wrong = replace(capture.scene, views=tuple(replace(view, camera=long) for view in capture.scene.views))
+    config = SplatsConfig(iterations=1000, refine=RefineConfig(focal=True))
+    assert error(wrong) == pytest.approx(0.04)
+    # Splats that are further away look much the same, so that it takes long.
+    assert error(optimize(wrong, config, images=capture.images, refine_poses=True).scene) < 0.03
+    good = optimize(capture.scene, config, images=capture.images, refine_poses=True).scene
+    assert error(good) < 0.005
+    held = optimize(wrong, SplatsConfig(iterations=20), images=capture.images, refine_poses=True).scene
+    assert error(held) == pytest.approx(0.04), "unless nobody asked"
+
+
+def test_what_stretching_a_camera_does_is_what_a_longer_lens_does() -> None:
+    capture = make_capture()
+    view, splats = capture.scene.views[1], capture.truth
+    target = torch.rand(56, 72, 3, generator=torch.Generator().manual_seed(0))
+
+    def loss(pose: torch.Tensor, longer: float = 0.0) -> torch.Tensor:
+        K = view.camera.K.float() * torch.tensor([[1 + longer, 1, 1], [1, 1 + longer, 1], [1, 1, 1]])
+        return (rasterize(splats, pose, K, 72, 56).color - target).square().mean()
+
+    by = torch.zeros((), requires_grad=True)
+    (gradient,) = torch.autograd.grad(loss(stretched(view.world_to_camera.float(), by)), by)
+    step = 1e-3
+    measured = (loss(view.world_to_camera.float(), step) - loss(view.world_to_camera.float(), -step)) / (2 * step)
+    # Splats that fade below the least opacity and out of the picture make up the rest.
+    assert float(gradient) == pytest.approx(float(measured), rel=0.05)
 
 
 def some_cameras() -> Cameras:
