@@ -130,21 +130,24 @@ COLUMNS = ("capture", "photos", "seeds", "PSNR dB", "SSIM", "last repair: PSNR",
 
 
 def _table(rows: Sequence[Row]) -> Iterator[list[object]]:
-    """Means over seeds; all but the first two numbers are changes."""
+    """Means over seeds; all but the first two numbers are changes. Empty where the loop was not asked for."""
     for capture, count in dict.fromkeys((row["capture"], row["photos"]) for row in rows):
         own = [row for row in rows if (row["capture"], row["photos"]) == (capture, count)]
-        groups = [[row for row in own if row["variant"] == variant] for variant in ("without", "in the loop")]
+        plain, loop = ([row for row in own if row["variant"] == name] for name in ("without", "in the loop"))
+        psnr, ssim = _mean(plain, "psnr"), _mean(plain, "ssim")
 
-        def mean(which: int, name: str, groups: list[list[Row]] = groups) -> float:
-            found = [row[name] for row in groups[which]]
-            return sum(found) / len(found) if found else math.nan
+        def change(group: list[Row], name: str, base: float, digits: int) -> str:
+            return f"{_mean(group, name) - base:+.{digits}f}" if group else ""
 
-        psnr, ssim = mean(0, "psnr"), mean(0, "ssim")
         yield [
-            capture, count, len(groups[0]), f"{psnr:.2f}", f"{ssim:.3f}",
-            f"{mean(0, 'repaired_psnr') - psnr:+.2f}", f"{mean(0, 'repaired_ssim') - ssim:+.3f}",
-            f"{mean(0, 'right_change'):+.2f}",
-            f"{mean(1, 'psnr') - psnr:+.2f}", f"{mean(1, 'ssim') - ssim:+.3f}",
-            f"{mean(1, 'repaired_psnr') - psnr:+.2f}", f"{mean(1, 'repaired_ssim') - ssim:+.3f}",
-            f"{mean(0, 'seconds'):.0f}", f"{mean(1, 'seconds'):.0f}",
+            capture, count, len(plain), f"{psnr:.2f}", f"{ssim:.3f}",
+            change(plain, "repaired_psnr", psnr, 2), change(plain, "repaired_ssim", ssim, 3),
+            change(plain, "right_change", 0.0, 2),
+            change(loop, "psnr", psnr, 2), change(loop, "ssim", ssim, 3),
+            change(loop, "repaired_psnr", psnr, 2), change(loop, "repaired_ssim", ssim, 3),
+            f"{_mean(plain, 'seconds'):.0f}", f"{_mean(loop, 'seconds'):.0f}" if loop else "",
         ]  # fmt: skip
+
+
+def _mean(rows: Sequence[Row], name: str) -> float:
+    return sum(row[name] for row in rows) / len(rows)
