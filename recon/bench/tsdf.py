@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recon.geometry.open3d import library
 from recon.mesh.views import surface_views
 from recon.scene import Scene
 
@@ -24,7 +24,7 @@ def tsdf_baseline(scene: Scene) -> tuple[Tensor, Tensor] | None:
     """
     if importlib.util.find_spec("open3d") is None or scene.splats is None:
         return None
-    o3d: Any = importlib.import_module("open3d")
+    o3d = library("the TSDF baseline")
     info = next(record.info for record in reversed(scene.provenance) if record.stage == "splats")
     views = surface_views(
         scene.splats, scene.split("train"), coverage=bool(info["coverage"]), antialias=bool(info["antialias"])

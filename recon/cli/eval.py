@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+from recon.errors import ReconError
+
+if TYPE_CHECKING:
+    from recon.evaluate.surface import Surface
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,11 @@ class Eval:
     """Output folder of a run."""
     truth: Path | None = None
     """Capture of the same photos with known cameras, to measure estimated poses against."""
+    surface: Path | None = None
+    """Mesh file of the true surface, in the coordinates of the capture, to measure the scene's mesh against."""
+    align: Literal["no", "rigid", "similarity"] = "no"
+    """Lay the mesh over the surface first, by ICP (needs Open3D): turned and moved, or scaled as well. It must lie near
+    already."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print warnings and errors only."""
 
@@ -29,8 +39,10 @@ class Eval:
         from recon.scene.folder import output_folder
 
         out = output_folder(self.out)
+        if self.align != "no" and self.surface is None:
+            raise ReconError("--align is about --surface", fix="give the true surface")
         from recon.io.capture import read_capture
-        from recon.pipeline.outputs import evaluate_scene, write_report
+        from recon.pipeline.outputs import Truth, evaluate_scene, write_report
         from recon.pipeline.run import headline, refused_writes
         from recon.scene.store import SceneStore
 
@@ -38,7 +50,11 @@ class Eval:
             store = SceneStore(out)
             with store.lock():
                 scene = store.load()
-                truth = None if self.truth is None else read_capture(self.truth).scene.views
+                truth = Truth(
+                    None if self.truth is None else read_capture(self.truth).scene.views,
+                    None if self.surface is None else _surface(self.surface),
+                    None if self.align == "no" else self.align,
+                )
                 evaluation = evaluate_scene(scene, out, listener, truth)
                 try:
                     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
@@ -47,3 +63,10 @@ class Eval:
                 write_report(scene, out, run, evaluation, listener)
         print(headline(evaluation.metrics))
         return 0
+
+
+def _surface(path: Path) -> Surface:
+    from recon.io.surface import read_mesh
+
+    mesh = read_mesh(path)
+    return mesh.vertices.float(), mesh.faces

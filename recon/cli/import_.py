@@ -47,6 +47,9 @@ class Import:
     """Whether the splats were trained with antialiasing (mip-splatting). Default: as a nerfstudio run says, else no."""
     drop_broken: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Leave out splats with a number that is not finite instead of refusing the file."""
+    drop_outliers: float | None = None
+    """Leave out splats further from their 20 nearest than the mean by this many standard deviations, such as 2 (needs
+    Open3D)."""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print warnings and errors only."""
 
@@ -99,16 +102,23 @@ class Import:
 
     def _source(self) -> Source | None:
         """The splats with what the options say about them; None for a capture."""
+        from recon.geometry.open3d import inliers
         from recon.io.nerfstudio_run import read_transform
         from recon.pipeline.importing import open_source
         from recon.scene.axes import parse_axes
+        from recon.scene.edit import centers, select
         from recon.scene.transform import Similarity, transform_splats
 
         source = open_source(self.source, self.drop_broken)
         if source is None:
-            if self.transform or self.axes or self.antialias is not None:
-                raise ReconError("--transform, --axes and --antialias are about splats", found="a capture")
+            if self.transform or self.axes or self.antialias is not None or self.drop_outliers is not None:
+                raise ReconError(
+                    "--transform, --axes, --antialias and --drop-outliers are about splats", found="a capture"
+                )
             return None
+        if self.drop_outliers is not None:
+            kept = inliers(centers(source.splats), self.drop_outliers)
+            source = replace(source, splats=select(source.splats, kept))
         if self.axes is not None:
             turn = Similarity(1.0, parse_axes(self.axes), source.splats["sh_coeffs"].new_zeros(3).double())
             source = replace(source, splats=transform_splats(source.splats, turn))

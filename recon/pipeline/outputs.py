@@ -10,6 +10,7 @@ from typing import Any
 
 from recon.errors import ReconError
 from recon.evaluate import charts
+from recon.evaluate.alignment import Align, align
 from recon.evaluate.image import Comparison, compare, evaluate_views, summarize
 from recon.evaluate.mesh_renderer import MeshRenderer, silhouettes
 from recon.evaluate.poses import pose_errors
@@ -17,6 +18,7 @@ from recon.evaluate.registration import register
 from recon.evaluate.renderer import SplatRenderer
 from recon.evaluate.repair import Repairer
 from recon.evaluate.report import RepairPictures, Report, ViewPictures, render_html
+from recon.evaluate.surface import Surface, compare_surfaces
 from recon.evaluate.topology import topology
 from recon.events import FileWritten, Listener, Progress, StageWarning
 from recon.io.decode import write_png
@@ -26,6 +28,7 @@ from recon.io.ply import write_splats
 from recon.pipeline.splats_stage import poses_were_estimated, read_history
 from recon.scene import Scene, View
 from recon.scene.atomic import atomic_path, write_json_atomic
+from recon.scene.axes import in_source_coordinates
 
 # Without held-out views the report shows some training views instead: enough to see what is wrong.
 _TRAINING_PICTURES = 4
@@ -42,12 +45,24 @@ class Evaluation:
     """Of held-out views, else of the first training views."""
 
 
-def evaluate_scene(scene: Scene, out: Path, events: Listener, truth: Sequence[View] | None = None) -> Evaluation:
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a scene, to compare with."""
+
+    views: Sequence[View] | None = None
+    """Views of the same names with true cameras."""
+    surface: Surface | None = None
+    """In the capture's own coordinates, float32."""
+    align: Align | None = None
+    """Whether the mesh is first laid over the surface."""
+
+
+def evaluate_scene(scene: Scene, out: Path, events: Listener, truth: Truth | None = None) -> Evaluation:
     """Measure all views, write `metrics.json` and `renders/test/*.png` into `out`.
 
     Where poses were estimated, held-out photos are first registered against the scene, which stays as it is.
-    truth: views of the same names with true cameras, to compare with.
     """
+    truth = truth or Truth()
     renderer = SplatRenderer.of(scene)
     mesh = None if scene.mesh is None else MeshRenderer.of(scene)
     test, train = scene.split("test"), scene.split("train")
@@ -77,7 +92,7 @@ def evaluate_scene(scene: Scene, out: Path, events: Listener, truth: Sequence[Vi
             "views": len(scene.views),
             "points": 0 if scene.points is None else len(scene.points.positions),
             **located,
-            **_against(truth, scene.split("train")),
+            **_against(truth.views, scene.split("train")),
         },
         "splats": {"num_primitives": len(renderer.splats)},
     }
@@ -86,7 +101,10 @@ def evaluate_scene(scene: Scene, out: Path, events: Listener, truth: Sequence[Vi
             **topology(mesh.mesh).as_metrics(),
             "test": evaluate_views(test, mesh, background),
             "silhouettes": silhouettes(test, mesh) if renderer.coverage else {},
+            **_surface(scene, truth),
         }
+    elif truth.surface is not None:
+        raise ReconError(f"{out}: no mesh to compare with the true surface", fix="run the mesh stage first")
     repaired = _repaired(scene, out, test or train[:_TRAINING_PICTURES], renderer, events)
     metrics["repaired"] = summarize({name: one.measured for name, one in repaired.items()})
     pictures = [one.with_repair(repaired.get(one.name)) for one in pictures]
@@ -145,6 +163,20 @@ def _against(truth: Sequence[View] | None, views: Sequence[View]) -> dict[str, A
             found=shorten([view.name for view in truth]), wanted=shorten([view.name for view in views]),
         )  # fmt: skip
     return {"errors": errors.figures()}
+
+
+def _surface(scene: Scene, truth: Truth) -> dict[str, Any]:
+    """Errors of the mesh, where the true surface is known."""
+    if truth.surface is None:
+        return {}
+    mesh = in_source_coordinates(scene).mesh
+    assert mesh is not None
+    surface = mesh.vertices.float(), mesh.faces
+    note: dict[str, Any] = {}
+    if truth.align is not None:
+        surface, aligned = align(surface, truth.surface, truth.align)
+        note = {"aligned": aligned}
+    return {"surface": {**compare_surfaces(surface, truth.surface).as_metrics(), **note}}
 
 
 def write_report(scene: Scene, out: Path, run: Mapping[str, Any], evaluation: Evaluation, events: Listener) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from recon.errors import ReconError
 from recon.events import Progress, StageWarning
+from recon.geometry.open3d import inliers
 from recon.io.capture import Capture, Skipped, read_capture
 from recon.io.files import shorten
 from recon.io.images import load_image, prepare_view
@@ -24,6 +25,7 @@ from recon.poses.dense.union import with_sparse
 from recon.poses.estimators import ESTIMATORS, EstimatorSettings, PoseEstimate, PoseInput, choose_method
 from recon.poses.known import check_poses, with_points
 from recon.scene import Node, Points, Scene, View
+from recon.scene.edit import select_points
 
 
 class PosesStage:
@@ -129,6 +131,8 @@ class PosesStage:
         source = make_source(config, method)
         assert source is not None
         points = source.points(given)
+        if config.outliers is not None:
+            points = select_points(points, inliers(points.positions, config.outliers))
         if len(points.positions) < config.min_points:
             message = (
                 f"dense start: {len(points.positions)} points, at least {config.min_points} wanted: the photos share "

@@ -24,6 +24,16 @@ def select(splats: Splats, keep: Tensor) -> Splats:
     return replace(splats, params={name: value[keep] for name, value in splats.params.items()})
 
 
+def select_points(points: Points, keep: Tensor) -> Points:
+    """Rows by mask or by index."""
+    return Points(
+        points.positions[keep],
+        points.colors[keep],
+        None if points.normals is None else points.normals[keep],
+        None if points.scales is None else points.scales[keep],
+    )
+
+
 def with_sh_degree(splats: Splats, degree: int) -> Splats:
     """The splats with bands above `degree` cut off, or with zeros for those that are missing."""
     wanted, harmonics = (degree + 1) ** 2, splats["sh_coeffs"]
@@ -57,13 +67,7 @@ def reduced(
             if sh_degree is not None and sh_degree < content.sh_degree:
                 content = with_sh_degree(content, sh_degree)
         elif isinstance(content, Points) and crop is not None:
-            keep = _inside(content.positions, crop)
-            content = Points(
-                content.positions[keep],
-                content.colors[keep],
-                None if content.normals is None else content.normals[keep],
-                None if content.scales is None else content.scales[keep],
-            )
+            content = select_points(content, _inside(content.positions, crop))
         nodes.append(replace(node, content=content))
     return replace(scene, nodes=tuple(nodes))
 

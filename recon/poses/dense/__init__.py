@@ -36,6 +36,9 @@ class DenseConfig:
     """What of the network's depths becomes points."""
     min_points: Annotated[int, Field(ge=1)] = 500
     """With fewer dense points than this the run goes on with the sparse ones, and says so."""
+    outliers: Annotated[float, Field(gt=0)] | None = None
+    """Leave out points that lie further from their 20 nearest than the mean by this many standard deviations, such as
+    2 (Open3D, extra `open3d`); null for none."""
     stereo: StereoConfig = field(default_factory=StereoConfig)
     hull: HullConfig = field(default_factory=HullConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
