@@ -22,13 +22,15 @@ Name = Literal[
     "priors",
     "repair",
     "formats",
+    "viewer",
 ]
 NAMES: tuple[str, ...] = get_args(Name)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """`recon bench` raster, train, families, solid, dense, poses, mesh, surface, quality, priors, repair or formats."""
+    """`recon bench` raster, train, families, solid, dense, poses, mesh, surface, quality, priors, repair, formats or
+    viewer."""
 
     name: Annotated[Name, tyro.conf.Positional]
     """What to measure."""

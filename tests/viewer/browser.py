@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-ARGUMENTS = [
-    "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 SIZE = {"width": 400, "height": 300}
 PICTURES = Path(__file__).resolve().parents[2] / "build" / "viewer-pictures"
 """Where tests leave what they saw."""
@@ -36,12 +28,6 @@ _CAPTURE = (
     return btoa(text);
 }"""
 )
-
-
-def browser_path() -> str | None:
-    """A Chromium on this machine."""
-    named = os.environ.get("RECON_CHROMIUM")
-    return named or next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
 
 
 class Tab:
@@ -81,19 +67,6 @@ class Tab:
         """Leave a screenshot of the whole page for people."""
         PICTURES.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=PICTURES / f"{name}.png")
-
-
-@contextmanager
-def launch(path: str) -> Iterator[Any]:
-    """A browser."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 def keep_difference(name: str, shown: np.ndarray, wanted: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import family_room
 import pytest
 from family_room import Served
 
+from recon.bench.chromium import browser_path, launch
 from recon.viewer import page
 from recon.viewer.server import ViewerServer
 
@@ -36,10 +37,10 @@ def served(built_page: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def browser() -> Iterator[Any]:
     """A running Chromium; skips where there is none."""
     pytest.importorskip("playwright", reason="playwright is not installed: pip install 'recon[dev]'")
-    path = chromium.browser_path()
+    path = browser_path()
     if path is None:
         pytest.skip("no Chromium here; install it or set RECON_CHROMIUM")
-    with chromium.launch(path) as running:
+    with launch(path) as running:
         yield running
 
 
