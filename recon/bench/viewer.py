@@ -69,9 +69,11 @@ class Options:
     playcanvas: Path = Path("tests/tools")
     """Folder with PlayCanvas's engine (npm install --force --no-package-lock there) and a page for it."""
     pairs: int = 3
-    """Trainings of the demo with and without a page, one of each after the other; 0 for none."""
+    """Trainings with and without a page, one of each after the other; 0 for none."""
     iterations: int = 1000
     """Of such a training."""
+    scene: Path | None = None
+    """scene.yaml of the training; by default the demo's."""
     out: Path | None = None
     """Folder for the tables as Markdown and JSON."""
 
@@ -90,7 +92,7 @@ def main(options: Options) -> None:
         )  # fmt: skip
         if options.pairs:
             rows = _watched(options, Path(folder), browser)
-            heading = f"Processor seconds of {options.iterations} iterations of the demo, the server's included"
+            heading = f"Processor seconds of {options.iterations} iterations, the server's included"
             report.add(["pair", "alone", "watched", "more %", "frames"], rows, heading)
     size = sum(
         len(gzip.compress(file.read_bytes(), 9)) for file in FOLDER.iterdir() if file.suffix in (".html", ".js", ".css")
@@ -190,17 +192,12 @@ class _Clock:
 
 def _watched(options: Options, folder: Path, browser: Any) -> list[list[object]]:
     """A row for each pair, and one of medians."""
-    from recon_datasets.capture import make_capture
-
-    make_capture(scene="table", out=folder / "capture")
-    (folder / "scene.yaml").write_text(
-        "images: capture\nviews: {train: 9, file: capture/splits.json}\noutput: out\n"
-        f"splats: {{iterations: {options.iterations}}}\n"
-    )
-    config = load_config(folder / "scene.yaml", [])
+    scene = options.scene or _demo(folder)
+    sets = [f"splats.iterations={options.iterations}", f"output={folder / 'out'}"]
+    config = load_config(scene, sets)
     rows: list[list[object]] = []
     shares = []
-    run(load_config(folder / "scene.yaml", ["splats.iterations=20"]), until="splats")  # what only the first one pays
+    run(load_config(scene, [*sets, "splats.iterations=20"]), until="splats")  # what only the first one pays
     for pair in range(1, options.pairs + 1):
         alone, watched, frames = _Clock(), _Clock(), 0
         for which in ("alone", "watched") if pair % 2 else ("watched", "alone"):
@@ -211,6 +208,16 @@ def _watched(options: Options, folder: Path, browser: Any) -> list[list[object]]
         shares.append(100 * (watched.seconds / alone.seconds - 1))
         rows.append([pair, alone.seconds, watched.seconds, shares[-1], frames])
     return [*rows, ["median", "", "", statistics.median(shares), ""]]
+
+
+def _demo(folder: Path) -> Path:
+    """scene.yaml of the demo, made anew."""
+    from recon_datasets.capture import make_capture
+
+    make_capture(scene="table", out=folder / "capture")
+    path = folder / "scene.yaml"
+    path.write_text("images: capture\nviews: {train: 9, file: capture/splits.json}\noutput: out\n")
+    return path
 
 
 def _watch(config: RunConfig, clock: _Clock, browser: Any) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import photo_folder
 import pytest
 
 from recon.bench.chromium import browser_path
@@ -15,7 +16,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 @pytest.mark.skipif(browser_path() is None, reason="no Chromium here; install it or set RECON_CHROMIUM")
 def test_the_page_and_a_watched_training_are_measured(built_page: None, tmp_path: Path) -> None:
+    photo_folder.write_capture(tmp_path / "capture")
+    scene = photo_folder.write_config(tmp_path / "scene.yaml")
     argv = ["bench", "viewer", "--splats", "300", "--frames", "2", "--pairs", "1", "--iterations", "30"]
+    argv += ["--scene", str(scene)]
     assert main([*argv, "--out", str(tmp_path)]) == 0
     tables = json.loads((tmp_path / "viewer.json").read_text())["tables"]
     page, training, size = (table["rows"][0] for table in tables)
