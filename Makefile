@@ -44,7 +44,7 @@ demo: $(VENV)/.recon
 
 viewer: $(PAGE)
 
-$(PAGE): viewer/package-lock.json viewer/index.html viewer/vite.config.ts $(shell find viewer/src -type f)
+$(PAGE): viewer/package-lock.json viewer/index.html viewer/vite.config.ts viewer/compress.mjs $(shell find viewer/src -type f)
 	@command -v npm >/dev/null || { echo "the viewer's page is built with Node 20 or newer and npm; install them from nodejs.org"; exit 1; }
 	npm ci --prefix viewer --no-audit --no-fund --silent
 	npm run --prefix viewer --silent build

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import re
 import secrets
 import sys
 import threading
@@ -19,7 +20,7 @@ from recon.errors import ReconError
 from recon.viewer.access import HEADERS, SERVED_FILES, Access, is_immutable, is_loopback, served_path
 from recon.viewer.live import LiveRun
 from recon.viewer.messages import Session
-from recon.viewer.page import page_files
+from recon.viewer.page import ENCODINGS, compressed_files, page_files
 from recon.viewer.saved import parse_saved, write_saved
 
 LOG = logging.getLogger("recon.viewer")
@@ -59,7 +60,7 @@ class ViewerServer:
         """
         self.folder, self.host, self.port, self.live = folder, host, port, live
         self.token = token or (None if is_loopback(host) else secrets.token_urlsafe(24))
-        self.page = page_files()
+        self.page, self.compressed = page_files(), compressed_files()
         self.access = Access(self.token, is_loopback(host))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -163,7 +164,7 @@ class ViewerServer:
             away = web.HTTPFound("/")
             away.set_cookie(_COOKIE, self.token, httponly=True, samesite="Strict")
             raise away
-        return self._page_answer("index.html", "no-cache")
+        return self._page_answer(request, "index.html", "no-cache")
 
     async def _session(self, request: web.Request) -> web.StreamResponse:
         files = [name for name in SERVED_FILES if served_path(self.folder, name) is not None]
@@ -183,16 +184,20 @@ class ViewerServer:
 
     async def _page_file(self, request: web.Request) -> web.StreamResponse:
         # Their names hold a hash of what is in them.
-        return self._page_answer(request.match_info["name"], "public, max-age=31536000, immutable")
+        return self._page_answer(request, request.match_info["name"], "public, max-age=31536000, immutable")
 
-    def _page_answer(self, name: str, cache: str) -> web.Response:
+    def _page_answer(self, request: web.Request, name: str, cache: str) -> web.Response:
         body = self.page.get(name)
         if body is None:
             raise web.HTTPNotFound(text=f"no {name!r} here")
         kind = _TYPES.get(Path(name).suffix, "application/octet-stream")
-        answer = web.Response(body=body, content_type=kind, charset="utf-8", headers={"Cache-Control": cache})
-        answer.enable_compression()
-        return answer
+        headers = {"Cache-Control": cache, "Vary": "Accept-Encoding"}
+        for encoding in ENCODINGS:
+            copy = self.compressed.get((name, encoding))
+            if copy is not None and _accepts(request, encoding):
+                headers["Content-Encoding"] = encoding
+                return web.Response(body=copy, content_type=kind, charset="utf-8", headers=headers)
+        return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
 
     async def _scene_file(self, request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]
@@ -205,6 +210,13 @@ class ViewerServer:
         if file.suffix in _COMPRESSED and "Range" not in request.headers:
             return await _text(request, file, cache)
         return web.FileResponse(file, headers={"Cache-Control": cache})
+
+
+def _accepts(request: web.Request, encoding: str) -> bool:
+    """Whether the browser understands a compression; a weight of 0 says that it does not."""
+    offers = (part.partition(";") for part in request.headers.get("Accept-Encoding", "").split(","))
+    weights = {name.strip().lower(): rest.replace(" ", "") for name, _, rest in offers}
+    return encoding in weights and re.fullmatch(r"q=0(\.0*)?", weights[encoding]) is None
 
 
 async def _text(request: web.Request, file: Path, cache: str) -> web.Response:

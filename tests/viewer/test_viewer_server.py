@@ -129,6 +129,19 @@ def test_the_page_is_small(server: ViewerServer) -> None:
     assert sum(sizes) <= 1.5e6, dict(zip(names, sizes, strict=True))
 
 
+def test_the_page_comes_in_the_smallest_form_that_is_understood(server: ViewerServer) -> None:
+    script = next(name for name in server.page if name.endswith(".js"))
+    found = {}
+    for offer in ("", "gzip", "gzip, deflate, br, zstd", "br;q=0, gzip;q=0.5"):
+        status, body, headers = ask(server, f"/{script}", Accept_Encoding=offer)
+        assert status == 200 and headers["Vary"] == "Accept-Encoding" and "javascript" in headers["Content-Type"]
+        found[offer] = headers.get("Content-Encoding"), len(body)
+    assert [encoding for encoding, _ in found.values()] == [None, "gzip", "br", "gzip"]
+    sizes = [size for _, size in found.values()]
+    assert sizes[0] == len(server.page[script]) and sizes[2] < sizes[1] < sizes[0] / 2
+    assert ask(server, f"/{script}.br")[0] == 404
+
+
 def test_foreign_names_are_refused(server: ViewerServer, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "recon.viewer"):
         assert ask(server, "/scene/scene.gltf", Host=f"evil.example:{server.port}")[0] == 403
