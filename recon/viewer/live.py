@@ -12,10 +12,11 @@ import threading
 import time
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from aiohttp import WSMsgType, web
+from pydantic import TypeAdapter
 
 from recon import events
 from recon.viewer import messages
@@ -25,9 +26,9 @@ LOG = logging.getLogger("recon.viewer")
 
 MAX_MESSAGE_BYTES = 4096
 """Of what a page sends: a few dozen bytes."""
-_SECONDS_BETWEEN_FRAMES = 1.0
 # Watching takes at most this share of the optimisation's time, however many splats there are.
 _SHARE = 0.02
+_TUNE = TypeAdapter(messages.Tune)
 _ACTIONS = ("pause", "resume", "stop")
 
 
@@ -49,7 +50,7 @@ class LiveRun:
         self._loop: AbstractEventLoop | None = None
         self._clients: set[_Client] = set()
         self._watched = False
-        self._state: Any = messages.RunState("running")
+        self._state = messages.RunState("running")
         self._latest: dict[str, Any] = {}
         self._frame: tuple[int, bytes] | None = None
         self._frames = 0
@@ -71,6 +72,9 @@ class LiveRun:
                 self._tell(messages.StageStarted(stage))
             case events.Progress():
                 self._tell(messages.Progress(**{f.name: getattr(event, f.name) for f in fields(event)}))
+                end_at = self._state.end_at
+                if event.stage == "splats" and end_at is not None and event.iteration >= end_at:
+                    self._control("stop")
             case events.StageWarning(stage=stage, message=message):
                 self._tell(messages.Warned(stage, message))
             case events.StageFinished():
@@ -87,12 +91,12 @@ class LiveRun:
                 self._changed.wait(0.2)
         self.interrupted = interrupted()
         if self.interrupted:
-            self._set_state("stopping")
+            self._change(state="stopping")
         return bool(self._state.state == "stopping")
 
     def end(self) -> None:
         """Say that the run is over."""
-        self._set_state("ended")
+        self._change(state="ended")
 
     def _maybe_frame(self, event: events.SplatsMoved) -> None:
         begin = time.perf_counter()
@@ -101,7 +105,7 @@ class LiveRun:
         self._frames += 1
         frame = (self._frames, pack_frame(event.snapshot(), self._frames, event.iteration))
         took = time.perf_counter() - begin
-        self._next_frame = begin + max(_SECONDS_BETWEEN_FRAMES, took / _SHARE)
+        self._next_frame = begin + max(self._state.frame_seconds, took / _SHARE)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._offer, frame)
 
@@ -147,6 +151,9 @@ class LiveRun:
                     self._send_frame(client)
             elif kind == "control" and message["action"] in _ACTIONS:
                 self._control(message["action"])
+            elif kind == "tune":
+                tuned = _TUNE.validate_json(text, strict=True)
+                self._change(end_at=tuned.end_at, frame_seconds=tuned.frame_seconds)
             else:
                 raise ValueError(f"{kind!r} is no message of the page")
         except (ValueError, KeyError, TypeError) as error:
@@ -154,11 +161,11 @@ class LiveRun:
 
     def _control(self, action: str) -> None:
         if self._state.state in ("running", "paused"):
-            self._set_state({"pause": "paused", "resume": "running", "stop": "stopping"}[action])
+            self._change(state={"pause": "paused", "resume": "running", "stop": "stopping"}[action])
 
-    def _set_state(self, state: Any) -> None:
+    def _change(self, **values: Any) -> None:
         with self._changed:
-            self._state = messages.RunState(state)
+            self._state = replace(self._state, **values)
             self._changed.notify_all()
         self._tell(self._state)
 

@@ -94,9 +94,13 @@ class StageFinished:
 
 @dataclass(frozen=True)
 class RunState:
-    """Whether the run goes on."""
+    """Whether the run goes on, and what pages have asked of it."""
 
     state: Literal["running", "paused", "stopping", "ended"]
+    end_at: int | None = None
+    """Iteration after which the optimisation of splats is to end; null for that of its settings."""
+    frame_seconds: float = 1.0
+    """Least time between two frames."""
     type: Literal["run_state"] = "run_state"
 
 
@@ -109,6 +113,16 @@ class Control:
 
 
 @dataclass(frozen=True)
+class Tune:
+    """From the page: what may change while splats are optimised. An earlier end than the settings say is safe: what is
+    published then is what an interrupted run publishes."""
+
+    end_at: Annotated[int, Interval(ge=1)] | None
+    frame_seconds: Annotated[FiniteFloat, Interval(ge=0.5, le=60)]
+    type: Literal["tune"] = "tune"
+
+
+@dataclass(frozen=True)
 class Ack:
     """From the page: the last frame is on the screen, the next one may come."""
 
@@ -117,4 +131,4 @@ class Ack:
 
 
 ToPage = StageStarted | Progress | Warned | StageFinished | RunState
-ToServer = Control | Ack
+ToServer = Control | Tune | Ack

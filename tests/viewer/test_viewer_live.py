@@ -91,9 +91,9 @@ def live(tmp_path: Path, built_page: None) -> Iterator[tuple[LiveRun, ViewerServ
 def test_frames_wait_for_the_page_and_the_latest_wins(
     live: tuple[LiveRun, ViewerServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recon.viewer.live._SECONDS_BETWEEN_FRAMES", 0.0)
     monkeypatch.setattr("recon.viewer.live._SHARE", 1e9)
     run, server = live
+    run._change(frame_seconds=0.0)
 
     async def watch() -> list[int]:
         seen = []
@@ -124,7 +124,9 @@ def test_senseless_messages_are_refused_and_the_run_goes_on(
     live: tuple[LiveRun, ViewerServer], caplog: pytest.LogCaptureFixture
 ) -> None:
     run, server = live
-    texts = ["", "{", "[]", "null", '{"type": "control", "action": "format"}', '{"type": "ack"}', '{"type": 5}']
+    texts = ["", "{", "[]", "null", '{"type": "control", "action": "format"}', '{"type": "ack"}', '{"type": 5}',
+             '{"type": "tune", "end_at": 0, "frame_seconds": 1}', '{"type": "tune", "end_at": 5, "frame_seconds": 1e9}',
+             '{"type": "tune", "end_at": "5", "frame_seconds": 1}']  # fmt: skip
 
     async def talk() -> None:
         async with aiohttp.ClientSession() as session:
@@ -152,11 +154,29 @@ def test_senseless_messages_are_refused_and_the_run_goes_on(
     assert run._state.state == "paused"
 
 
+def test_a_page_may_end_the_run_earlier_and_ask_for_fewer_frames(live: tuple[LiveRun, ViewerServer]) -> None:
+    run, server = live
+
+    async def talk() -> None:
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{server.address}api/live") as socket:
+            assert (await socket.receive_json())["end_at"] is None
+            await socket.send_json({"type": "tune", "end_at": 200, "frame_seconds": 5})
+            state = await socket.receive_json(timeout=5)
+            assert (state["state"], state["end_at"], state["frame_seconds"]) == ("running", 200, 5)
+
+    run_apart(talk())
+    run(events.Progress("poses", 300, 400))
+    run(events.Progress("splats", 199, 1000))
+    assert not run.should_stop(lambda: False)
+    run(events.Progress("splats", 200, 1000))
+    assert run.should_stop(lambda: False)
+
+
 def test_a_paused_run_waits_and_ctrl_c_still_ends_it(live: tuple[LiveRun, ViewerServer]) -> None:
     run, _ = live
     pressed = threading.Event()
     assert not run.should_stop(pressed.is_set)
-    run._set_state("paused")
+    run._change(state="paused")
     threading.Timer(0.3, pressed.set).start()
     begin = time.monotonic()
     assert run.should_stop(pressed.is_set)
@@ -203,9 +223,9 @@ def test_pages_come_to_rest_between_frames_and_hidden_ones_get_none(
     served: Served, browser: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two pages on one software WebGL, and a run that has a new frame at any moment."""
-    monkeypatch.setattr("recon.viewer.live._SECONDS_BETWEEN_FRAMES", 0.0)
     monkeypatch.setattr("recon.viewer.live._SHARE", 1e9)
     run, over = LiveRun(), threading.Event()
+    run._change(frame_seconds=0.0)
     server = ViewerServer(served.folder, port=0, live=run)
     server.start()
 

@@ -58,9 +58,11 @@ export interface StageFinished {
     type: "stage_finished";
 }
 
-/** Whether the run goes on. */
+/** Whether the run goes on, and what pages have asked of it. */
 export interface RunState {
     state: "running" | "paused" | "stopping" | "ended";
+    end_at: number | null;
+    frame_seconds: number;
     type: "run_state";
 }
 
@@ -72,10 +74,18 @@ export interface Control {
     type: "control";
 }
 
+/** From the page: what may change while splats are optimised. An earlier end than the settings say is safe: what is
+    published then is what an interrupted run publishes. */
+export interface Tune {
+    end_at: number | null;
+    frame_seconds: number;
+    type: "tune";
+}
+
 /** From the page: the last frame is on the screen, the next one may come. */
 export interface Ack {
     frame: number;
     type: "ack";
 }
 
-export type ToServer = Control | Ack;
+export type ToServer = Control | Tune | Ack;

@@ -1,5 +1,5 @@
 import type { Progress, RunState, ToPage, ToServer } from "../net/messages";
-import { h, short } from "./dom";
+import { h, short, slider } from "./dom";
 
 const NAMES: Record<RunState["state"], string> = {
     running: "running",
@@ -19,7 +19,10 @@ export class LivePanel {
     private readonly pause: HTMLButtonElement;
     private readonly stop: HTMLButtonElement;
     private readonly history: [iteration: number, psnr: number][] = [];
+    private readonly end = h("input", { type: "number", min: "1", step: "1", placeholder: "as set" });
+    private readonly refresh: ReturnType<typeof slider>;
     private state: RunState["state"] = "running";
+    private frameSeconds = 1;
     private stage = "";
     private connected = false;
 
@@ -28,23 +31,42 @@ export class LivePanel {
         this.pause.onclick = () => send({ type: "control", action: this.state === "paused" ? "resume" : "pause" });
         this.stop = h("button", { type: "button" }, "Stop");
         this.stop.onclick = () => send({ type: "control", action: "stop" });
+        const tune = (): void => {
+            const end_at = this.end.value === "" ? null : Math.max(1, Math.round(this.end.valueAsNumber));
+            send({ type: "tune", end_at, frame_seconds: this.frameSeconds });
+        };
+        this.end.onchange = tune;
+        const steps = { min: 0.5, max: 10, step: 0.5, value: this.frameSeconds, show: (value: number) => `${value} s` };
+        this.refresh = slider("Refresh every", steps, (value) => {
+            this.frameSeconds = value;
+            tune();
+        });
         this.curve.setAttribute("viewBox", `0 0 ${CURVE.width} ${CURVE.height}`);
         this.curve.setAttribute("role", "img");
         this.curve.setAttribute("aria-label", "PSNR on training photos over iterations");
         this.line.setAttribute("role", "status");
         const buttons = h("div", { className: "row" }, this.pause, this.stop);
-        this.element.append(this.line, this.bar, this.figures, buttons);
+        const end = h("label", { className: "field" }, h("span", {}, "End after iteration"), this.end);
+        this.element.append(this.line, this.bar, this.figures, buttons, end, this.refresh.element);
         this.element.insertBefore(this.curve, buttons);
         this.show();
     }
 
     hear(message: ToPage): void {
-        if (message.type === "run_state") this.state = message.state;
+        if (message.type === "run_state") this.tuned(message);
         else if (message.type === "stage_started") {
             this.stage = message.stage;
             this.history.length = 0;
         } else if (message.type === "progress") this.progress(message);
         this.show();
+    }
+
+    /** Others may have changed it. */
+    private tuned(message: RunState): void {
+        this.state = message.state;
+        this.frameSeconds = message.frame_seconds;
+        this.refresh.set(message.frame_seconds);
+        if (document.activeElement !== this.end) this.end.value = message.end_at?.toString() ?? "";
     }
 
     setConnected(connected: boolean): void {
@@ -88,6 +110,9 @@ export class LivePanel {
         const where = this.connected || over ? NAMES[this.state] : "connecting again …";
         this.line.textContent = this.stage === "" ? where : `${this.stage}: ${where}`;
         this.pause.textContent = this.state === "paused" ? "Resume" : "Pause";
-        this.pause.disabled = this.stop.disabled = !this.connected || over || this.state === "stopping";
+        this.pause.disabled =
+            this.stop.disabled =
+            this.end.disabled =
+                !this.connected || over || this.state === "stopping";
     }
 }
