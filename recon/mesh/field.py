@@ -29,7 +29,7 @@ from recon.render.mesh import homogeneous_pixels
 class FieldConfig:
     """From depth maps to signed distances."""
 
-    truncation: float = 4.0
+    truncation: float = 3.0
     """Distances beyond this are not told apart, voxels."""
     min_weight: float = 0.01
     """Least trust in a corner's distance; one clear look from the front gives 1."""

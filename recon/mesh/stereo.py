@@ -3,7 +3,8 @@
 Splats trained on few photos show right pictures at wrong depths: haze before the surface, dents behind it. Every pixel
 is offered the plane that the splats show there and those that other views show along its ray, from whichever side:
 a sheet that is known from its front is so at hand for views of its back. Sweeps of PatchMatch stereo choose and move
-them. What at least one other view then confirms replaces the splats' depths; the rest stays, and counts less.
+them. What photos agree on clearly better, and another view confirms, replaces the splats' depths; the rest stays, and
+counts less where photos disagree.
 """
 
 from __future__ import annotations
@@ -46,8 +47,10 @@ class SettleConfig:
     """Times that views see each other's depths, which then count as well."""
     worst_cost: Annotated[float, Field(gt=0, le=2)] = 0.8
     """Depths of higher cost are not taken over; 0: the photos agree, 1: they have nothing in common."""
+    gain: Annotated[float, Field(ge=0, le=2)] = 0.1
+    """Nor are those whose cost is not lower by this than that of the splats' depths."""
     doubt: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Factor on the trust in depths of the splats that stereo does not confirm."""
+    """Factor on the trust in depths of the splats whose cost is higher than `worst_cost`."""
 
 
 @torch.no_grad()
@@ -70,11 +73,11 @@ def settled(views: Sequence[SurfaceView], config: SettleConfig, seed: int = 0) -
     depths = torch.cat([view.depth[view.depth > 0] for view in views])
     limits = 0.8 * float(depths.min()), 1.3 * float(depths.max())
     generator = torch.Generator().manual_seed(seed)
-    searches = []
+    searches, given = [], []
     for view, photo, own in zip(views, photos, sources, strict=True):
         search = PlaneSearch(photo, [photos[j] for j in own], limits, stereo, generator)
         others = [_drawn_into(view, other) for other in views if other is not view]
-        search.settle(_planes(view, *guess) for guess in [(view.depth, view.normal), *others])
+        given.append(search.settle([_planes(view, *guess) for guess in [(view.depth, view.normal), *others]]))
         searches.append(search)
     for _ in range(config.rounds):
         found = [search.inverse_depth() for search in searches]
@@ -83,15 +86,16 @@ def settled(views: Sequence[SurfaceView], config: SettleConfig, seed: int = 0) -
     results = [search.result() for search in searches]
     moved = [_moved(view, planes) for view, (planes, _) in zip(views, results, strict=True)]
     out = []
-    for view, new, (_, cost) in zip(views, moved, results, strict=True):
+    for view, new, (_, cost), before in zip(views, moved, results, given, strict=True):
         confirmed = torch.stack([seen_in(new, other).at for other in moved if other is not new]).any(0)
-        good = confirmed & (cost < config.worst_cost) & (view.depth > 0)
+        better = (cost < config.worst_cost) & (cost < before - config.gain) & confirmed & (view.depth > 0)
+        doubtful = ~better & (before > config.worst_cost)
         out.append(
             replace(
                 view,
-                depth=torch.where(good, new.depth, view.depth),
-                normal=torch.where(good[..., None], new.normal, view.normal),
-                confidence=torch.where(good, 1.0, config.doubt * view.confidence),
+                depth=torch.where(better, new.depth, view.depth),
+                normal=torch.where(better[..., None], new.normal, view.normal),
+                confidence=torch.where(better, 1.0, torch.where(doubtful, config.doubt, 1.0) * view.confidence),
             )
         )
     return out

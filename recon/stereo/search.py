@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,13 +107,19 @@ class PlaneSearch:
                 self._run(shake * 0.5**sweep)
             tick()
 
-    def settle(self, guesses: Iterable[Tensor]) -> None:
-        """At full size, sweeps from the best of the planes [3, H, W] of `guesses`: inverse depth and its slopes."""
+    def settle(self, guesses: Sequence[Tensor]) -> Tensor:
+        """At full size, sweeps from the best of the planes [3, H, W] of `guesses`: inverse depth and its slopes.
+
+        Returns the cost [H, W] of the first guess.
+        """
         self._enter(1.0)
-        for planes in guesses:
+        self._offer(guesses[0])
+        first = self._inside(self.cost).clone()
+        for planes in guesses[1:]:
             self._offer(planes)
         for sweep in range(self.config.sweeps):
             self._run(0.02 * 0.5**sweep)
+        return first
 
     def agree(self, inverse_depths: list[Tensor]) -> None:
         """Sweeps in which the sources' depths count."""

@@ -22,7 +22,7 @@ from recon.mesh.voxels import VoxelGrid
 
 def painted(views: Sequence[SurfaceView]) -> list[SurfaceView]:
     """With a texture of waves in several directions that stays put on the surface."""
-    waves = torch.randn(12, 3, generator=torch.Generator().manual_seed(0)) * 14
+    waves = torch.randn(12, 3, generator=torch.Generator().manual_seed(0)) * 30
     out = []
     for view in views:
         wave = torch.sin(view.points() @ waves.T + torch.arange(12)).reshape(view.height, view.width, 3, 4).sum(-1)
@@ -35,8 +35,8 @@ def away(views: Sequence[SurfaceView], truth: Sequence[SurfaceView]) -> Tensor:
 
 
 def test_wrong_depths_come_back_to_where_photos_agree() -> None:
-    truth = painted(photograph(*ball(), count=14))
-    x = torch.linspace(0, 12, truth[0].width)
+    truth = painted(photograph(*ball(), count=14, size=160))
+    x = torch.linspace(0, 20, truth[0].width)
     dents = 1 + 0.02 * torch.sin(x)[:, None] * torch.sin(x + 1)[None, :]
     given = [replace(view, depth=view.depth * dents) for view in truth]
     found = settled(given, SettleConfig())
