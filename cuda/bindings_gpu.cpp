@@ -104,6 +104,9 @@ NB_MODULE(_cuda, m) {
         },
         "family"_a, "args"_a, nb::kw_only(), "count"_a, "instances"_a, "tile_ranges"_a, "v_image"_a, "v_alpha"_a, "v_median_depth"_a,
         "extra"_a, "moments"_a, "stream"_a);
+    m.def(
+        "stereo_sweep", [](const StereoArgs<float>& args, Pointer stream) { gpu::run_stereo_sweep(args, at<void>(stream)); }, "args"_a,
+        "stream"_a);
     m.def("adam", [](const AdamArgs<float>& args, Pointer stream) { gpu::run_adam(args, at<void>(stream)); }, "args"_a, "stream"_a);
     m.def(
         "image_loss",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gpu/args.h"
+#include "recon/stereo_args.h"
 #include "recon/training_args.h"
 
 namespace recon::gpu {
@@ -21,6 +22,7 @@ const FamilyKernels* const* families();
 size_t bin_scratch_bytes(int64_t count, int64_t capacity, int tiles);
 int tile_key_bytes(int tiles);
 
+void run_stereo_sweep(const StereoArgs<float>&, void* stream);
 void run_adam(const AdamArgs<float>&, void* stream);
 // total: 3 numbers of scratch.   out: loss, weighted mean |a - b|, weighted mean SSIM, on the device.
 void run_image_loss(const ImageLossArgs<float>&, double* total, float* out, void* stream);

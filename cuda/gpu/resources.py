@@ -27,8 +27,8 @@ def families() -> list[str]:
 
 
 def compile_part(part: str) -> dict[str, dict[str, int]]:
-    """Registers and spilled bytes of the kernels of a family, or of "training"."""
-    source = "training.cu" if part == "training" else "family.cu"
+    """Registers and spilled bytes of the kernels of a family, of "stereo", or of "training"."""
+    source = f"{part}.cu" if part in ("stereo", "training") else "family.cu"
     command = [
         "nvcc", "-std=c++17", "-arch=sm_90", "-O3", f"-DRECON_FAMILY={part}", f"-I{HERE.parent}",
         f"-I{HERE.parent / 'include'}", "-Xptxas", "-v", "-c", str(HERE / source), "-o", "/dev/null",
@@ -59,7 +59,9 @@ def main() -> None:
         sys.exit(__doc__)
     with ThreadPoolExecutor(2) as pool:
         found = {
-            key: value for part in pool.map(compile_part, [*families(), "training"]) for key, value in part.items()
+            key: value
+            for part in pool.map(compile_part, [*families(), "stereo", "training"])
+            for key, value in part.items()
         }
     if sys.argv[1] == "record":
         TABLE.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")

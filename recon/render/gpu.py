@@ -102,6 +102,13 @@ def _prepared(*tensors: Tensor | None) -> list[Any]:
     return [None if tensor is None else tensor.contiguous() for tensor in tensors]
 
 
+def stereo_sweep(args: Any, like: Tensor) -> None:
+    """Queue a sweep of stereo, `core.f32.StereoArgs`, on the device of `like`."""
+    _prepared(like)
+    with torch.cuda.device(like.device):
+        module().stereo_sweep(args, torch.cuda.current_stream(like.device).cuda_stream)
+
+
 def adam(args: Any, like: Tensor) -> None:
     """Queue a step of Adam, `core.f32.AdamArgs`, on the device of `like`."""
     _prepared(like)

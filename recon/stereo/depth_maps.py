@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from recon.stereo.neighbors import choose_sources, depth_range
 class StereoConfig:
     """PatchMatch stereo: pixels take over planes from their neighbours, where photos agree on them better."""
 
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where planes are searched; the maths is the same."""
     max_side: Annotated[int, Field(ge=64)] = 640
     """Photos are shrunk until their longer side is at most this, px."""
     sources: Annotated[int, Field(ge=1, le=8)] = 4

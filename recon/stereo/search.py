@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from recon.geometry import rigid
+from recon.render import gpu
+from recon.render.device import choose_device
 from recon.render.library import core, kernels, pointer
 from recon.scene.nodes import View
 from recon.stereo.depth_maps import StereoConfig
@@ -66,7 +68,7 @@ class MatchedPhoto:
     """[3] ... when this is added."""
 
     @staticmethod
-    def make(reference: View, source: ReducedPhoto) -> MatchedPhoto:
+    def make(reference: View, source: ReducedPhoto, device: torch.device) -> MatchedPhoto:
         gray = np.clip(source.gray + 0.5, 0, 255).astype(np.uint32)
         right, below = np.roll(gray, -1, 1), np.roll(gray, -1, 0)
         quads = gray | right << 8 | below << 16 | np.roll(right, -1, 0) << 24
@@ -74,7 +76,7 @@ class MatchedPhoto:
         b_to_a = rigid.inverse(a_to_b)
         K, K_source = reference.camera.K.double(), source.view.camera.K.double()
         return MatchedPhoto(
-            torch.from_numpy(np.ascontiguousarray(quads).view(np.int32)),
+            torch.from_numpy(np.ascontiguousarray(quads).view(np.int32)).to(device),
             K_source @ a_to_b[:3, :3],
             K_source @ a_to_b[:3, 3],
             K @ b_to_a[:3, :3] @ K_source.inverse(),
@@ -90,6 +92,7 @@ class PlaneSearch:
         generator: torch.Generator,
     ) -> None:  # fmt: skip
         self.photo, self.sources, self.config, self.generator = photo, sources, config, generator
+        self.device = choose_device(config.device)[0]
         self.smallest, self.largest = 1 / depths[1], 1 / depths[0]
         self.others: list[Tensor] | None = None
         self.small, self.image, self.matched = photo, torch.zeros(0), list[MatchedPhoto]()
@@ -114,7 +117,7 @@ class PlaneSearch:
         """
         self._enter(1.0)
         self._offer(guesses[0])
-        first = self._inside(self.cost).clone()
+        first = self._inside(self.cost).cpu().clone()
         for planes in guesses[1:]:
             self._offer(planes)
         for sweep in range(self.config.sweeps):
@@ -129,12 +132,12 @@ class PlaneSearch:
             self._run(0.01 * 0.5**sweep)
 
     def inverse_depth(self) -> Tensor:
-        """[H, W]"""
+        """[H, W], on the device."""
         return self._inside(self.planes)[0].contiguous()
 
     def result(self) -> tuple[Tensor, Tensor]:
         """Inverse depth and its slopes [3, H, W], and their cost [H, W]."""
-        return self._inside(self.planes).clone(), self._inside(self.cost).clone()
+        return self._inside(self.planes).cpu().clone(), self._inside(self.cost).cpu().clone()
 
     def _enter(self, factor: float) -> None:
         """Make maps for photos shrunk by `factor`, with the planes found so far."""
@@ -145,16 +148,16 @@ class PlaneSearch:
         self.size = (height, width)
         shape = (height + 2 * margin, width + 2 * margin + 16)
         bordered = np.pad(self.small.gray, ((margin, margin), (margin, margin + 16)), mode="edge")
-        self.image = torch.from_numpy(np.ascontiguousarray(bordered))
-        self.planes = torch.zeros(3, *shape)
-        self.cost = torch.full(shape, _NOT_HERE)
+        self.image = torch.from_numpy(np.ascontiguousarray(bordered)).to(self.device)
+        self.planes = torch.zeros(3, *shape, device=self.device)
+        self.cost = torch.full(shape, _NOT_HERE, device=self.device)
         if before.numel():
             old = self._inside_of(before, old_size)
             grown = torch.nn.functional.interpolate(old[None], self.size, mode="nearest")[0]
             grown[1] *= old.shape[2] / width
             grown[2] *= old.shape[1] / height
             self._inside(self.planes).copy_(grown)
-        self.matched = [MatchedPhoto.make(self.small.view, other.shrunk(factor)) for other in self.sources]
+        self.matched = [MatchedPhoto.make(self.small.view, other.shrunk(factor), self.device) for other in self.sources]
 
     def _begin(self) -> None:
         """The best of evenly spaced planes that face the camera."""
@@ -177,10 +180,12 @@ class PlaneSearch:
         if not self.matched:
             self._inside(self.cost).fill_(_WORST)
             return
-        native, camera, (height, width) = kernels(self.image), self.small.view.camera, self.size
+        native, camera, (height, width) = core.f32, self.small.view.camera, self.size
+        # The same numbers on every device.
         noise = torch.zeros(0) if shake is None else torch.rand(self.planes.shape, generator=self.generator) * 2 - 1
+        noise = noise.to(self.device)
         planes, cost = self.planes.clone(), torch.full_like(self.cost, _NOT_HERE)
-        native.stereo_sweep(
+        args = native.StereoArgs(
             width=width, height=height, stride=self.planes.shape[-1], fx=float(camera.K[0, 0]),
             fy=float(camera.K[1, 1]), cx=float(camera.K[0, 2]), cy=float(camera.K[1, 2]), image=pointer(self.image),
             planes=pointer(self.planes), cost=0 if shake is None else pointer(self.cost),
@@ -189,6 +194,10 @@ class PlaneSearch:
             geometric_weight=self.config.geometric_weight, radius=self.config.radius, step=self.config.step,
             best=self.config.best or max(1, (len(self.matched) + 1) // 2), sources=self._native_sources(native),
         )  # fmt: skip
+        if self.device.type == "cuda":
+            gpu.stereo_sweep(args, self.image)
+        else:
+            kernels(self.image).stereo_sweep(args)
         self.planes, self.cost = planes, cost
 
     def _native_sources(self, native: Any) -> list[Any]:

@@ -12,6 +12,7 @@
 #include "gpu/image_loss.h"
 #include "gpu/project.h"
 #include "gpu/raster.h"
+#include "gpu/stereo.h"
 #include "recon/families.h"
 
 using namespace recon;
@@ -264,12 +265,64 @@ void test_image_loss() {
         }
 }
 
+// A textured photo and two others beside it; planes near the truth. A sweep keeps whichever plane costs less, so a cost that rounds
+// differently may keep another plane: costs agree everywhere, planes nearly everywhere.
+void test_stereo() {
+    std::mt19937 random(5);
+    std::uniform_real_distribution<float> uniform;
+    const int width = 41, height = 23, margin = kStereoMargin;
+    const int64_t stride = width + 2 * margin + 16, map = (height + 2 * margin) * stride;
+    const auto wave = [](float x, float y) { return 128 + 60 * std::sin(0.9f * x) * std::cos(0.7f * y) + 40 * std::sin(0.31f * x + 0.53f * y); };
+    std::vector<float> image(static_cast<size_t>(map)), planes(size_t(3 * map)), noise(size_t(3 * map)), depth(size_t(width * height), 0.5f);
+    for (int64_t i = 0; i < map; ++i) image[size_t(i)] = wave(float(i % stride - margin), float(i / stride - margin));
+    for (size_t i = 0; i < planes.size(); ++i)
+        planes[i] = i < size_t(map) ? 0.45f + 0.1f * uniform(random) : 2e-3f * (uniform(random) - 0.5f), noise[i] = 2 * uniform(random) - 1;
+    std::vector<uint32_t> quads[2];
+    for (int s = 0; s < 2; ++s)  // what is at inverse depth 0.5 moves by 2 px to either side
+        for (int y = 0; y < height; ++y)
+            for (int x = 0; x < width; ++x) {
+                uint32_t word = 0;
+                for (int k = 0; k < 4; ++k) word |= uint32_t(wave(float(x + (k & 1)) + (s ? 2.0f : -2.0f), float(y + k / 2))) << 8 * k;
+                quads[s].push_back(word);
+            }
+    const auto args = [&](const float* cost, std::vector<float>& found, std::vector<float>& lowest) {
+        StereoArgs<float> a;
+        a.width = width, a.height = height, a.stride = stride, a.fx = a.fy = 40, a.cx = 20, a.cy = 11;
+        a.image = image.data(), a.planes = planes.data(), a.cost = cost, a.noise = noise.data();
+        a.planes_out = found.data(), a.cost_out = lowest.data(), a.smallest = 0.1f, a.largest = 2, a.shake = 0.1f, a.color_sigma = 30;
+        a.geometric_weight = 0.3f, a.radius = 3, a.step = 2, a.best = 1, a.source_count = 2;
+        for (int s = 0; s < 2; ++s) {
+            StereoSource<float>& source = a.sources[s];
+            source.width = width, source.height = height, source.quads = quads[s].data(), source.inverse_depth = s ? depth.data() : nullptr;
+            const float K[9] = {40, 0, 20, 0, 40, 11, 0, 0, 1}, one[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+            for (int k = 0; k < 9; ++k) source.from_ray[k] = K[k], source.to_reference[k] = one[k];
+            for (int k = 0; k < 3; ++k) source.from_center[k] = source.to_center[k] = 0;
+            source.from_center[0] = s ? -4.0f : 4.0f, source.to_center[0] = -source.from_center[0];
+        }
+        return a;
+    };
+    std::vector<float> start(image.size(), 1e6f), same = planes;
+    kernels_f32().stereo_sweep(args(nullptr, same, start));
+    for (const float* cost : {static_cast<const float*>(nullptr), static_cast<const float*>(start.data())}) {
+        std::vector<float> cpu_planes = planes, gpu_planes = planes, cpu_cost(image.size()), gpu_cost(image.size());
+        kernels_f32().stereo_sweep(args(cost, cpu_planes, cpu_cost));
+        gpu::stereo_sweep(args(cost, gpu_planes, gpu_cost), nullptr);
+        compare("costs of planes", gpu_cost, cpu_cost, 2e-3);
+        int other = 0, better = 0;
+        for (int64_t i = 0; i < map; ++i) other += std::fabs(gpu_planes[size_t(i)] - cpu_planes[size_t(i)]) > 1e-4f;
+        for (int64_t i = 0; i < map; ++i) better += cost && start[size_t(i)] < 1e5f && gpu_cost[size_t(i)] < start[size_t(i)] - 1e-3f;
+        check::near("share of other planes", 0, double(other) / (width * height), 0, 0.02);
+        if (cost) check::near("share of planes that got better", 0, double(better) / (width * height), 1, 0.4);
+    }
+}
+
 }  // namespace
 
 int main() {
     int index = 0;
     test_adam();
     test_image_loss();
+    test_stereo();
 #define RECON_TEST(name, type) test_family<type>(index++);
     RECON_FAMILIES(RECON_TEST)
     return check::summary();
