@@ -13,6 +13,7 @@ from recon.priors.protocol import ClipPrior, Prior, Repaired, RepairPrior, Repai
 _CHANGE = 0.03
 _SIGMA = 0.1  # difference of colours, in [0, 1], that takes most of the belief
 _RESPECT_SIGMA = 0.15
+_WORSE_SIGMA = 0.02
 
 
 def repaired_views(priors: Sequence[Prior], requests: Sequence[RepairRequest]) -> list[Repaired]:
@@ -41,15 +42,28 @@ def merged(answers: Sequence[Repaired]) -> Repaired:
 
 
 def respect(request: RepairRequest, repaired: Repaired) -> float:
-    """In [0, 1]: exp(-(d / 0.15)^2) of the mean difference d to the render where the scene is sure by more than a half;
-    1 where it is nowhere.
+    """In [0, 1], by what can be checked: pixels of which the scene is sure by more than a half; 1 where there are none.
 
-    A prior that changes what the photos confirm does not know this scene, and is not believed elsewhere either.
+    exp(-(d / 0.15)^2) of the mean difference d to the render, times exp(-s (e / 0.02)^2) of how much further than the
+    render the repaired picture is from the photos that are warped into the view, with s the share of such pixels: where
+    they are few, the scene's depths are wrong, render and photos agree there by chance, and the truth is further. A
+    prior that changes what the photos confirm does not know this scene, and one that shows it worse than the splats do
+    (blurred, or in other colours) is not asked about the rest.
     """
     known = (request.confidence - 0.5).clamp_min(0)
-    difference = (repaired.image - request.render).abs().mean(-1)
-    d = float((difference * known).sum() / known.sum().clamp_min(1e-6))
-    return math.exp(-((d / _RESPECT_SIGMA) ** 2))
+    d = _mean((repaired.image - request.render).abs().mean(-1), known)
+    worse = [
+        _mean((repaired.image - one.warped).abs().mean(-1) - (request.render - one.warped).abs().mean(-1), shown)
+        for one, shown in ((one, known * one.valid) for one in request.references)
+    ]
+    e = max(0.0, sum(worse) / len(worse)) if worse else 0.0
+    share = float((known > 0).float().mean())
+    return math.exp(-((d / _RESPECT_SIGMA) ** 2) - share * (e / _WORSE_SIGMA) ** 2)
+
+
+def _mean(values: Tensor, weight: Tensor) -> float:
+    """Weighted mean; 0 of no weight."""
+    return float((values * weight).sum() / weight.sum().clamp_min(1e-6))
 
 
 def say(request: RepairRequest, repaired: Repaired) -> Tensor:

@@ -272,6 +272,12 @@ def test_who_changes_what_is_known_is_not_believed(capture: tiny_capture.Capture
     bad = replace(good, image=1 - good.image)
     assert respect(request, bad) < 0.05
     assert float(say(request, good)[request.confidence > 0.6].max()) < 0.4 + 1e-6
+    # A blur changes little of what is known, and shows it worse than the splats do.
+    planes = good.image.permute(2, 0, 1)[None]
+    blurred = torch.nn.functional.avg_pool2d(planes, 9, stride=1, padding=4, count_include_pad=False)[0].permute(
+        1, 2, 0
+    )
+    assert respect(request, replace(good, image=blurred)) < 0.8
     changed = (blended(request, bad) - request.render).abs().max()
     assert float(changed) < 0.05
 
