@@ -293,14 +293,14 @@ def test_a_training_is_watched_paused_and_stopped(training: tuple[subprocess.Pop
         assert name in first.page.inner_text(".figures")
     shown = int(first.page.get_attribute("html", "data-frame") or 0)
     first.page.wait_for_function(f"() => Number(document.documentElement.dataset.frame) > {shown}", timeout=PATIENCE_MS)
-    first.settle()
-    first.keep("live")
     first.page.get_by_role("button", name="Pause").click()
     second.page.get_by_role("button", name="Resume").wait_for(timeout=PATIENCE_MS)
     second.page.wait_for_timeout(300)
     iteration = second.page.inner_text(".figures dd >> nth=0")
     second.page.wait_for_timeout(600)
     assert second.page.inner_text(".figures dd >> nth=0") == iteration, "it stands still"
+    first.settle()
+    first.keep("live")
     second.page.get_by_role("button", name="Resume").click()
     first.page.wait_for_function(
         "(before) => document.querySelector('.figures dd').textContent !== before", arg=iteration, timeout=PATIENCE_MS

@@ -25,7 +25,8 @@ LOSS_PX = 1.0  # soft L1 as in the adjustment before: quadratic below, linear ab
 _DAMPING, _MAX_DAMPING, _DAMPING_STEP = 1e-4, 1e8, 4.0
 _LEAST_GAIN = 1e-5  # share of the cost, of the last step that is worth another one
 # Errors of neighbouring keypoints are alike (lenses, rolling shutters, blur): so many observations count as one. With 1
-# fox's principal point takes up what its shutter does; between 50 and 400 figures hardly change.
+# fox's principal point takes up what its shutter does; between 50 and 400 fox hardly changes,
+# and fountain with 5 photos goes from 0.03 to 0.10 degrees.
 _ALIKE = 100.0
 _FIXED = 1e-6  # spread of what is no unknown
 
