@@ -27,6 +27,9 @@ class Mask:
     """Left, top, right and bottom of a box that holds the object in every photo, in shares of width and height."""
     boxes: Path | None = None
     """JSON file with {"NAME.jpg": [left, top, right, bottom], ...} for photos whose box is another one."""
+    checkpoint: Path | None = None
+    """Folder with the weights of a Segment Anything model of transformers, which then draws the masks instead of
+    GrabCut: `hf download facebook/sam-vit-base --local-dir FOLDER`."""
     show: Path | None = None
     """Folder for pictures to look at: photos whose background is dimmed."""
 
@@ -46,11 +49,17 @@ class Mask:
             )
         common = Box(*self.box)
         special = {} if self.boxes is None else _boxes(self.boxes, [photo.name for photo in photos])
+        draw = cut_out
+        if self.checkpoint is not None:
+            from recon.poses.segment import SamConfig, Segmenter
+            from recon.render.device import choose_device
+
+            draw = Segmenter(SamConfig(checkpoint=self.checkpoint), choose_device("auto")[0]).cut_out
         with refused_writes(self.out):
             for photo in track(photos, description="masks"):
                 pixels, _ = decode_photo(photo)
                 rgb = (pixels[..., :3] >> (8 if pixels.dtype.itemsize == 2 else 0)).astype("uint8")
-                mask = cut_out(rgb, special.get(photo.name, common), photo.name)
+                mask = draw(rgb, special.get(photo.name, common), photo.name)
                 write_grey(self.out / f"{photo.stem}.png", mask)
                 if self.show is not None:
                     dimmed = rgb // 4 + (mask[..., None] // 255) * (rgb - rgb // 4)

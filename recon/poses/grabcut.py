@@ -55,14 +55,24 @@ def cut_out(rgb: np.ndarray, box: Box, name: str) -> np.ndarray:
     background, object_ = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.grabCut(small[..., ::-1].copy(), labels, rectangle, background, object_, _ITERATIONS, cv2.GC_INIT_WITH_RECT)
     found = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.uint8)
-    found = 1 - _without_specks(1 - _without_specks(found))
+    found = tidied(found)
     if not found.any():
-        raise ReconError(
-            f"{name}: no object found in the box", found="background alone",
-            fix="give a box that fits the object closely, or draw this mask by hand",
-        )  # fmt: skip
+        raise nothing_found(name)
     smooth = cv2.resize(found.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.where(smooth > 0.5, 255, 0).astype(np.uint8)
+
+
+def nothing_found(name: str) -> ReconError:
+    """What to raise where the box of photo `name` holds background alone."""
+    return ReconError(
+        f"{name}: no object found in the box", found="background alone",
+        fix="give a box that fits the object closely, or draw this mask by hand",
+    )  # fmt: skip
+
+
+def tidied(mask: np.ndarray) -> np.ndarray:
+    """`mask` [H, W] of 0 and 1 without specks and small holes."""
+    return 1 - _without_specks(1 - _without_specks(mask))
 
 
 def _without_specks(mask: np.ndarray) -> np.ndarray:
