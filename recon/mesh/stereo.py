@@ -18,15 +18,15 @@ from pydantic import Field
 from torch import Tensor
 
 from recon.config import config
-from recon.geometry.camera import Camera, pixel_grid, unproject
+from recon.geometry.camera import Camera
+from recon.geometry.occlusion import nearest_in_cell
 from recon.mesh.views import SurfaceView, seen_in
 from recon.render.mesh import homogeneous_pixels
 from recon.scene.nodes import View
 from recon.stereo.depth_maps import StereoConfig
 from recon.stereo.neighbors import choose_sources
+from recon.stereo.planes import plane_normals, planes_of
 
-_GRAZING = 0.15
-"""Cosine below which a plane is taken to face the camera: its depths would run away within a window."""
 _POINTS = 20_000
 """That stand for what the views show, where sources are chosen."""
 
@@ -77,7 +77,8 @@ def settled(views: Sequence[SurfaceView], config: SettleConfig, seed: int = 0) -
     for view, photo, own in zip(views, photos, sources, strict=True):
         search = PlaneSearch(photo, [photos[j] for j in own], limits, stereo, generator)
         others = [_drawn_into(view, other) for other in views if other is not view]
-        given.append(search.settle([_planes(view, *guess) for guess in [(view.depth, view.normal), *others]]))
+        guesses = [(view.depth, view.normal), *others]
+        given.append(search.settle([planes_of(*guess, view.K, view.world_to_camera) for guess in guesses]))
         searches.append(search)
     for _ in range(config.rounds):
         found = [search.inverse_depth() for search in searches]
@@ -113,50 +114,26 @@ def _counts(view: SurfaceView) -> Tensor:
     return counts
 
 
-def _rays(view: SurfaceView) -> Tensor:
-    """[H, W, 3] through the pixels' centres, camera, of depth 1."""
-    return unproject(pixel_grid(view.width, view.height), torch.ones(view.height, view.width), view.K)
-
-
-def _planes(view: SurfaceView, depth: Tensor, normal: Tensor) -> Tensor:
-    """[3, H, W] inverse depth and its change per pixel along x and y; 0 where there is no depth.
-
-    Of the plane n . X = c is 1 / z = n . ray / c, for the ray of unit depth.
-    """
-    rays, local = _rays(view), normal @ view.world_to_camera[:3, :3].T
-    length = rays.norm(dim=-1, keepdim=True)
-    cosine = (local * rays).sum(-1, keepdim=True)
-    local = torch.where(cosine > -_GRAZING * length, -rays / length, local)
-    offset = (depth[..., None] * (local * rays).sum(-1, keepdim=True)).clamp(max=-1e-12)
-    focal = view.K.diagonal()[:2]
-    planes = torch.cat([1 / depth.clamp(min=1e-9)[..., None], local[..., :2] / (focal * offset)], -1)
-    return torch.where((depth > 0)[..., None], planes, 0).permute(2, 0, 1)
-
-
 def _drawn_into(view: SurfaceView, other: SurfaceView) -> tuple[Tensor, Tensor]:
     """What `other` shows, as `view` sees its points: depth [H, W], 0 between them, and normals that face `view`."""
     shown = other.depth > 0
     points, normals = other.points()[shown], other.normal[shown]
     q = homogeneous_pixels(points, view.world_to_camera, view.K)
     inside, pixel = view.pixels(q)
-    points, normals, z, pixel = points[inside], normals[inside], q[inside, 2], pixel[inside]
-    nearest = torch.full((view.height * view.width,), torch.inf).scatter_reduce(0, pixel, z, "amin")
-    first = z == nearest[pixel]
+    z = q[:, 2]
+    first = inside & (z == nearest_in_cell(q[:, :2] / z[:, None], z, inside, 1.0))
     facing = torch.where(((view.center - points) * normals).sum(1, keepdim=True) < 0, -normals, normals)
-    normal = torch.zeros(len(nearest), 3)
-    normal[pixel[first]] = facing[first]
-    depth = torch.where(nearest.isfinite(), nearest, 0)
+    depth, normal = torch.zeros(view.height * view.width), torch.zeros(view.height * view.width, 3)
+    depth[pixel[first]], normal[pixel[first]] = z[first], facing[first]
     return depth.reshape(view.height, view.width), normal.reshape(view.height, view.width, 3)
 
 
 def _moved(view: SurfaceView, planes: Tensor) -> SurfaceView:
     """The view with the depths and normals of planes, where it had depths."""
-    inverse, slopes = planes[0], planes[1:].permute(1, 2, 0)
-    across = pixel_grid(view.width, view.height) - view.K[:2, 2]
-    # n / c of the plane: see `_planes`.
-    local = torch.cat([slopes * view.K.diagonal()[:2], (inverse - (slopes * across).sum(-1))[..., None]], -1)
-    normal = -torch.nn.functional.normalize(local, dim=-1) @ view.world_to_camera[:3, :3]
     known = view.depth > 0
+    normal = plane_normals(planes[0], planes[1:], view.K, view.world_to_camera)
     return replace(
-        view, depth=torch.where(known, 1 / inverse.clamp(min=1e-9), 0), normal=torch.where(known[..., None], normal, 0)
+        view,
+        depth=torch.where(known, 1 / planes[0].clamp(min=1e-9), 0),
+        normal=torch.where(known[..., None], normal, 0),
     )

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.geometry.occlusion import nearest_in_cell
 from recon.io.images import Image
 from recon.scene.nodes import Points, View
 
@@ -60,7 +61,8 @@ def _logs(view: View, image: Image, points: Points) -> Tensor:
     import cv2
 
     pixels, depths, seen = view.project(points.positions)
-    seen &= _in_front(pixels, depths, seen, max(view.camera.width, view.camera.height) / _CELLS)
+    cell = max(view.camera.width, view.camera.height) / _CELLS
+    seen &= depths <= _BEHIND * nearest_in_cell(pixels, depths, seen, cell)
     if points.normals is not None:
         way = torch.nn.functional.normalize(view.center - points.positions.double(), dim=-1)
         seen &= (way * points.normals.double()).sum(-1) > _SLANT
@@ -70,12 +72,3 @@ def _logs(view: View, image: Image, points: Points) -> Tensor:
     if image.alpha is not None:
         seen &= torch.from_numpy(np.ascontiguousarray(image.alpha))[y, x] > 0.99
     return torch.where(seen[:, None], smooth.clamp_min(_DARKEST).log(), torch.nan)
-
-
-def _in_front(pixels: Tensor, depths: Tensor, seen: Tensor, cell: float) -> Tensor:
-    """Which points [N] no other point hides: about the nearest of their cell of `cell` x `cell` px."""
-    column, row = (torch.where(seen[:, None], pixels, torch.zeros_like(pixels)) / cell).long().unbind(-1)
-    place = row * (int(column.max()) + 1) + column
-    far = torch.where(seen, depths, torch.inf)
-    nearest = torch.full((int(place.max()) + 1,), torch.inf, dtype=depths.dtype).scatter_reduce(0, place, far, "amin")
-    return depths <= _BEHIND * nearest[place]

@@ -14,6 +14,7 @@ from recon.config import config
 from recon.geometry.camera import pixel_grid
 from recon.scene.nodes import Points
 from recon.stereo.depth_maps import DepthMap
+from recon.stereo.planes import plane_normals
 
 
 @config
@@ -81,17 +82,9 @@ def thinned(parts: Sequence[Points], most: int, seed: int) -> Points:
 
 
 def normals(one: DepthMap) -> Tensor:
-    """[H, W, 3] unit normals in world coordinates, towards the camera, float64.
-
-    The plane q = q0 + qx dx + qy dy is n . X = 1 with n K^-1 (x, y, 1) = q, so n = (fx qx, fy qy, q at the centre).
-    """
-    camera = one.view.camera
-    K = camera.K.double()
-    offsets = pixel_grid(camera.width, camera.height, torch.float64) - K[:2, 2]
-    qx, qy = one.slopes.double()
-    at_center = one.inverse_depth.double() - qx * offsets[..., 0] - qy * offsets[..., 1]
-    n = torch.stack([K[0, 0] * qx, K[1, 1] * qy, at_center], -1)
-    return -torch.nn.functional.normalize(n, dim=-1) @ one.view.world_to_camera[:3, :3]
+    """[H, W, 3] unit normals in world coordinates, towards the camera, float64."""
+    view = one.view
+    return plane_normals(one.inverse_depth.double(), one.slopes.double(), view.camera.K.double(), view.world_to_camera)
 
 
 def _confirm(

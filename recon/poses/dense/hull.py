@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recon.config import config
 from recon.geometry import rigid
+from recon.geometry.occlusion import nearest_in_cell
 from recon.poses.dense.fusion import thinned
 from recon.poses.dense.source import DenseInput
 from recon.scene.nodes import Points, View
@@ -166,20 +167,11 @@ def _looks(
         sight = torch.nn.functional.normalize(view.center - positions, dim=1)
         x, y = torch.where(inside[:, None], pixels, torch.zeros_like(pixels)).long().unbind(1)
         shown = inside & mask[y, x]
-        seen = shown & _in_front(view, pixels, depths, inside, hull.side)
+        nearest = nearest_in_cell(pixels, depths, inside, _cell(view, depths[inside], hull.side))
+        seen = shown & (depths <= nearest + _BEHIND * hull.side)
         colors.append(image[y, x])
         weights.append((seen * (sight * normals).sum(1).clamp_min(0).square() + 1e-6 * shown).float())
     return torch.stack(colors), torch.stack(weights)
-
-
-def _in_front(view: View, pixels: Tensor, depths: Tensor, inside: Tensor, side: float) -> Tensor:
-    """Which points [N] nothing hides: none is nearer by more than two voxels in a cell as large as a voxel looks."""
-    cell = _cell(view, depths[inside], side)
-    columns = int(view.camera.width / cell) + 1
-    index = torch.where(inside, (pixels[:, 1] / cell).long() * columns + (pixels[:, 0] / cell).long(), 0)
-    nearest = torch.full((int(index.max()) + 1,), float("inf"), dtype=torch.float64)
-    nearest.scatter_reduce_(0, index[inside], depths[inside], "amin")
-    return depths <= nearest[index] + _BEHIND * side
 
 
 def coverage(hull: Hull, view: View, mask: Tensor) -> float:

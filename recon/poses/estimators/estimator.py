@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from recon.errors import ReconError
 from recon.events import Listener
 from recon.io.frames import Skipped
+from recon.scene.nodes import View
 from recon.scene.scene import Scene
 
 
@@ -19,6 +21,21 @@ class PoseInput:
     seed: int
     """Every random choice follows from it."""
     events: Listener
+
+    def training(self) -> tuple[View, ...]:
+        """The training views. Raises ReconError when they are too few to be compared."""
+        views = tuple(self.scene.split("train"))
+        if len(views) < 2:
+            raise ReconError(
+                "poses cannot be estimated", found=f"{len(views)} training photo(s)", wanted="at least 2",
+                fix="add photos or hold out fewer",
+            )  # fmt: skip
+        return views
+
+    def in_order(self, views: Sequence[View]) -> tuple[View, ...]:
+        """`views`, which are some of the scene's, in its order."""
+        place = {view.name: index for index, view in enumerate(self.scene.views)}
+        return tuple(sorted(views, key=lambda view: place[view.name]))
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,7 @@ class PointmapPoses:
         self.config, self.sfm, self.min_registered, self.load = config, sfm, min_registered, load
 
     def estimate(self, given: PoseInput) -> PoseEstimate:
-        config, views = self.config, given.scene.split("train")
-        if len(views) < 2:
-            raise ReconError(
-                "poses cannot be estimated", found=f"{len(views)} training photo(s)", wanted="at least 2",
-                fix="add photos or hold out fewer",
-            )  # fmt: skip
+        config, views = self.config, given.training()
         device = torch.device("cuda" if _on_gpu(config.device) else "cpu")
         network = load_model(config.model, POINTMAPS[config.model], config.checkpoint, device)
         found = self._clouds(network, views)
@@ -72,11 +67,9 @@ class PointmapPoses:
         ]  # fmt: skip
         features = self.sfm.features.max_features
         located, missed = held_out(model, world, given.scene.split("test"), self.sfm, features, given.seed, self.load)
-        order = {view.name: index for index, view in enumerate(given.scene.views)}
-        together = tuple(sorted([*registered, *located], key=lambda view: order[view.name]))
         evidence = weigh(model, matches, self.sfm)
         return PoseEstimate(
-            replace(given.scene, views=together),
+            replace(given.scene, views=given.in_order([*registered, *located])),
             (*out, *missed),
             f"{len(registered)} of {len(views)} photos by {config.model}",
             {

@@ -36,12 +36,7 @@ class SfmPoses:
         self.config, self.min_registered, self.load = config, min_registered, load
 
     def estimate(self, given: PoseInput) -> PoseEstimate:
-        config, views = self.config, given.scene.split("train")
-        if len(views) < 2:
-            raise ReconError(
-                "poses cannot be estimated", found=f"{len(views)} training photo(s)", wanted="at least 2",
-                fix="add photos or hold out fewer",
-            )  # fmt: skip
+        config, views = self.config, given.training()
         features = config.features
         if len(views) > config.many_photos:
             features = replace(features, max_features=features.max_features // 2)
@@ -68,11 +63,9 @@ class SfmPoses:
         located, missed = held_out(
             model, world, given.scene.split("test"), config, features.max_features, given.seed, self.load
         )
-        order = {view.name: index for index, view in enumerate(given.scene.views)}
-        together = tuple(sorted([*registered, *located], key=lambda view: order[view.name]))
         evidence = weigh(model, matches, config)
         return PoseEstimate(
-            replace(given.scene, views=together),
+            replace(given.scene, views=given.in_order([*registered, *located])),
             (*out, *missed),
             f"{len(registered)} of {len(views)} photos by structure from motion",
             {
