@@ -60,13 +60,23 @@ def _section(cls: type, prefix: str, variant: bool = False) -> Iterator[str]:
         name = field.name
         classes = schema.config_classes(cls, name)
         inner += [(f"{prefix}{name}.", member, len(classes) > 1) for member in classes]
-        meaning = " ".join(str(descriptions["properties"][name].get("description", "")).split())
+        meaning = _meaning(cls, name)
         listed = descriptions["properties"][name].get("type") == "array"
         kind = "list of sections" if classes and listed else "section" if classes else None
         kind = kind or _kind(descriptions["properties"][name])
         yield f"| `{name}` | {kind} | {_default(field, bool(classes))} | {meaning} |\n"
     for path, member, one_of_several in inner:
         yield from _section(member, path, one_of_several)
+
+
+def _meaning(cls: type, name: str) -> str:
+    """What a key's class says of it, or the nearest base class that does: texts are not inherited with the keys."""
+    for base in cls.__mro__:
+        if dataclasses.is_dataclass(base) and name in vars(base).get("__annotations__", {}):
+            text = TypeAdapter(base).json_schema(mode="validation")["properties"][name].get("description", "")
+            if text:
+                return " ".join(text.split())
+    return ""
 
 
 def _kind(one: dict[str, Any]) -> str:

@@ -9,13 +9,14 @@ import torch
 
 from recon.config import config
 from recon.poses.grabcut import Box, nothing_found, tidied
-from recon.priors.checkpoint import CheckpointConfig, from_folder
+from recon.priors.checkpoint import WeightsConfig, from_folder
 
 
 @config
-class SamConfig(CheckpointConfig):
+class SamConfig(WeightsConfig):
     """Any checkpoint that `SamModel` of transformers reads."""
 
+    role: ClassVar[str] = "segmentation by"
     packages: ClassVar[tuple[str, ...]] = ("transformers",)
     model: ClassVar[str] = "facebook/sam-vit-base"
 

@@ -12,8 +12,8 @@ from recon.priors.protocol import Prior
 
 
 @config
-class PriorConfig:
-    """Settings of one prior. Importing its file must import neither its packages nor the native core."""
+class PackagesConfig:
+    """Settings of what other packages run. Importing its file must import neither them nor the native core."""
 
     packages: ClassVar[tuple[str, ...]] = ()
     """Packages that it imports beside recon's own."""
@@ -22,13 +22,18 @@ class PriorConfig:
     model: ClassVar[str] = ""
     """A public checkpoint that fits, by its name on the Hugging Face hub; empty where nothing is to be downloaded."""
 
-    repairs: ClassVar[bool] = False
-    """Whether what it loads takes damage out of renders."""
-
     @classmethod
     def missing(cls) -> list[str]:
         """Packages that are not installed."""
         return [name for name in cls.packages if find_spec(name) is None]
+
+
+@config
+class PriorConfig(PackagesConfig):
+    """Settings of one prior."""
+
+    repairs: ClassVar[bool] = False
+    """Whether what it loads takes damage out of renders."""
 
     def load(self, device: torch.device) -> Prior:
         """The prior, ready on `device`. Raises ReconError naming every package and file that is missing."""

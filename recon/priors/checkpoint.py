@@ -12,16 +12,18 @@ from pydantic import Field
 
 from recon.config import config
 from recon.errors import ReconError
-from recon.priors.adapter import PriorConfig
+from recon.priors.adapter import PackagesConfig, PriorConfig
 
 _SAMPLE = 1 << 20
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @config
-class CheckpointConfig(PriorConfig):
-    """A prior whose weights are in a folder as `save_pretrained` writes it."""
+class WeightsConfig(PackagesConfig):
+    """A network whose weights are in a folder as `save_pretrained` writes it."""
 
+    role: ClassVar[str] = "prior"
+    """What it is, in messages."""
     index: ClassVar[str] = "config.json"
     """File that such a folder has."""
 
@@ -29,8 +31,6 @@ class CheckpointConfig(PriorConfig):
     """Folder with the weights."""
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Numbers that the network computes with; `auto`: float16 on a GPU, float32 on a CPU."""
-    max_side: Annotated[int, Field(ge=16)] = 768
-    """Pictures are shrunk to this for the network, longer side, px, and its answer is grown again."""
 
     def dtype(self, device: torch.device) -> torch.dtype:
         """What `precision` means on `device`."""
@@ -51,7 +51,15 @@ class CheckpointConfig(PriorConfig):
                 fixes.append(f"fill {folder} with `hf download {model} --local-dir {folder}`, or name another folder")
         if found:
             name = getattr(self, "name", "")
-            raise ReconError(f"prior {name}", found="; ".join(found), fix=" and ".join(fixes))
+            raise ReconError(f"{self.role} {name}", found="; ".join(found), fix=" and ".join(fixes))
+
+
+@config
+class CheckpointConfig(WeightsConfig, PriorConfig):
+    """A prior of that kind."""
+
+    max_side: Annotated[int, Field(ge=16)] = 768
+    """Pictures are shrunk to this for the network, longer side, px, and its answer is grown again."""
 
     def content(self) -> str:
         return hash_folder(self.checkpoint)

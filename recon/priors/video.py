@@ -12,17 +12,15 @@ from torch import Tensor
 
 from recon.config import config
 from recon.errors import ReconError
-from recon.priors.checkpoint import PipelineConfig, from_folder
+from recon.priors.checkpoint import from_folder
 from recon.priors.pixels import from_pil, network_size, resized, to_pil
 from recon.priors.protocol import Repaired, RepairRequest
-from recon.priors.sampling import of_samples
+from recon.priors.sampling import SamplingConfig, of_samples
 
 
 @config
-class VideoConfig(PipelineConfig):
+class VideoConfig(SamplingConfig):
     """A pipeline of diffusers that takes a `video`: of AnimateDiff, CogVideoX, Wan or LTX."""
-
-    repairs: ClassVar[bool] = True
 
     model: ClassVar[str] = "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
 
@@ -30,26 +28,12 @@ class VideoConfig(PipelineConfig):
     pipeline: str = "AnimateDiffVideoToVideoPipeline"
     """Class of diffusers to load the checkpoint with, such as WanVideoToVideoPipeline."""
     prompt: str = "a camera moves through a sharp, static scene"
-    """What the video shows."""
     negative_prompt: str = "blurry, noise, artefacts, motion"
-    """What it does not."""
-    strength: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Share of the noise of a video made from nothing."""
-    steps: Annotated[int, Field(ge=1)] = 20
-    """Steps that the whole way would take; `strength` of them are done."""
-    text_scale: Annotated[float, Field(ge=0)] = 5.0
-    """Classifier-free guidance."""
     frames: Annotated[int, Field(ge=1)] = 16
     """Frames that the model takes at least; a shorter path is repeated backwards to reach them. CogVideoX and Wan want
     a multiple of four and one, such as 17."""
     multiple: Annotated[int, Field(ge=1)] = 16
     """Sides of frames are multiples of this, px."""
-    samples: Annotated[int, Field(ge=1)] = 1
-    """Answers from different noise, averaged; where they differ, they are trusted less."""
-    alone: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Confidence all over, of a single sample."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Of the noise."""
 
     def load(self, device: torch.device) -> Video:
         """The pipeline on `device`; see `PriorConfig.load`."""
@@ -84,12 +68,8 @@ class Video:
         # There and back again, as often as it takes: a video with no jump.
         around = [*range(len(shown)), *range(len(shown) - 2, 0, -1)]
         order = [around[i % len(around)] for i in range(count)]
-        told: dict[str, Any] = {
-            "video": [to_pil(shown[i]) for i in order], "prompt": self.config.prompt,
-            "negative_prompt": self.config.negative_prompt, "strength": self.config.strength,
-            "num_inference_steps": max(self.config.steps, int(1 / self.config.strength) + 1),
-            "guidance_scale": self.config.text_scale, "width": size[0], "height": size[1], "output_type": "pil",
-            "generator": torch.Generator().manual_seed(self.config.seed + sample),
-        }  # fmt: skip
-        frames = self.pipeline(**told).frames[0]
+        video = [to_pil(shown[i]) for i in order]
+        frames = self.pipeline(
+            video=video, width=size[0], height=size[1], output_type="pil", **self.config.said(sample)
+        ).frames[0]
         return [from_pil(frame) for frame in frames[: len(shown)]]
