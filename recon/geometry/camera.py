@@ -63,14 +63,6 @@ class Camera:
         scale = torch.tensor([width / self.width, height / self.height, 1.0], dtype=torch.float64)
         return replace(self, width=width, height=height, K=scale[:, None] * self.K)
 
-    def fov_deg(self) -> tuple[float, float]:
-        """Horizontal and vertical field of view, degrees, of the pinhole part."""
-        size = torch.tensor([self.width, self.height], dtype=torch.float64)
-        focal = self.K.diagonal()[:2]
-        center = self.K[:2, 2]
-        angles = torch.rad2deg(torch.atan(center / focal) + torch.atan((size - center) / focal))
-        return float(angles[0]), float(angles[1])
-
 
 def distort(points: Tensor, distortion: Distortion) -> Tensor:
     """Ideal normalised coordinates [..., 2] to the observed ones.

@@ -60,18 +60,3 @@ def multiply(a: Tensor, b: Tensor) -> Tensor:
         ],
         dim=-1,
     )
-
-
-def slerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
-    """Shortest great-circle interpolation between [..., 4] quaternions, t = 0 at a and 1 at b."""
-    a, b = normalize(a), normalize(b)
-    dot = (a * b).sum(-1, keepdim=True)
-    b = torch.where(dot < 0, -b, b)
-    angle = torch.acos(dot.abs().clamp(max=1.0))
-    t = torch.as_tensor(t, dtype=a.dtype, device=a.device)
-    sin = torch.sin(angle)
-    near = sin < 1e-6
-    safe = torch.where(near, torch.ones_like(sin), sin)
-    wa = torch.where(near, 1 - t, torch.sin((1 - t) * angle) / safe)
-    wb = torch.where(near, t * torch.ones_like(sin), torch.sin(t * angle) / safe)
-    return normalize(wa * a + wb * b)
