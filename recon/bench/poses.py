@@ -22,7 +22,7 @@ from recon.io.splits import assign_splits
 from recon.poses.estimators import PoseInput
 from recon.poses.estimators.sfm import SfmPoses
 from recon.poses.sfm.config import SfmConfig
-from recon.scene import Scene
+from recon.scene import Scene, View
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Options:
     """Folders of captures. A splits.json beside the photos names the training photos of each number."""
     views: tuple[int, ...] = ()
     """Numbers of photos; all by default. Spread evenly unless splits.json names them."""
+    neighbors: bool = False
+    """Photos next to each other, from the middle of the capture, in place of photos spread over it."""
     seeds: int = 3
     """Runs of each, with seeds 0, 1, ..."""
     out: Path | None = None
@@ -58,7 +60,8 @@ def main(options: Options) -> None:
         capture = read_capture(path, poses="optional")
         for count in options.views or (len(capture.scene.views),):
             if count <= len(capture.scene.views):
-                results = [_estimate(capture, path, count, seed) for seed in range(options.seeds)]
+                photos = _photos(capture, path, count, options.neighbors)
+                results = [_estimate(capture, photos, seed) for seed in range(options.seeds)]
                 rows.append([path.name, count, *_row(results)])
     header = ["capture", "photos", "registered", "rotation deg: median", "worst", "centre %: median", "worst",
               "focal %: worst", "AUC@5", "s", "said"]  # fmt: skip
@@ -66,10 +69,19 @@ def main(options: Options) -> None:
     report.write(options.out, "poses")
 
 
-def _estimate(capture: Capture, path: Path, count: int, seed: int) -> _Result:
+def _photos(capture: Capture, path: Path, count: int, neighbors: bool) -> tuple[View, ...]:
+    """The photos to find the cameras of, as they came."""
+    views = capture.scene.views
+    if neighbors:
+        first = (len(views) - count) // 2
+        return views[first : first + count]
     splits = path / "splits.json"
     chosen = assign_splits(capture.scene, count, None, splits if splits.is_file() else None)
-    photos = tuple(view for view in chosen.views if view.split == "train")
+    return tuple(view for view in chosen.views if view.split == "train")
+
+
+def _estimate(capture: Capture, photos: tuple[View, ...], seed: int) -> _Result:
+    count = len(photos)
     blank = tuple(replace(view, world_to_camera=torch.eye(4, dtype=torch.float64)) for view in photos)
     begin = time.perf_counter()
     try:

@@ -14,7 +14,7 @@ from recon.errors import ReconError
 from recon.geometry.camera import Camera, Distortion
 from recon.geometry.undistort import undistorted_camera, undistortion_map
 from recon.io.decode import decode_mask, decode_photo, write_png
-from recon.io.exif import PhotoHeader, orient
+from recon.io.exif import PhotoHeader, orient, read_header
 from recon.scene import Photo, View
 
 MIN_VALID_FRACTION = 0.1
@@ -57,6 +57,12 @@ def load_image(view: View) -> Image:
     if alpha is not None and (alpha == 1).all():
         alpha = None
     return Image(rgb, alpha)
+
+
+def is_cut_out(view: View) -> bool:
+    """Whether the photo of `view` came with an alpha channel or a mask. Looks at the header alone."""
+    photo = view.photo
+    return photo is not None and (photo.mask is not None or read_header(photo.path).has_alpha)
 
 
 def prepare_view(view: View, downscale: float, max_side: int | None, out_dir: Path) -> View:

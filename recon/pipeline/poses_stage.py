@@ -16,7 +16,7 @@ from recon.events import Progress, StageWarning
 from recon.geometry.open3d import inliers
 from recon.io.capture import Capture, Skipped, read_capture
 from recon.io.files import shorten
-from recon.io.images import load_image, prepare_view
+from recon.io.images import is_cut_out, load_image, prepare_view
 from recon.io.splits import assign_splits
 from recon.pipeline.config import RunConfig, to_plain
 from recon.pipeline.stage import StageContext, StageOutput, artifact_key, hash_file
@@ -82,7 +82,8 @@ class PosesStage:
         posed = estimate.scene
         with_seeds = with_points(posed, self.config.poses.triangulate, seed=self.config.seed, events=context.events)
         prepared = self._prepare(with_seeds.views, context)
-        result, dense = self._with_dense_points(replace(with_seeds, views=prepared, provenance=()), context)
+        cut_out = all(is_cut_out(view) for view in posed.split("train"))
+        result, dense = self._with_dense_points(replace(with_seeds, views=prepared, provenance=()), cut_out, context)
         train, test = len(result.split("train")), len(result.split("test"))
         points = 0 if result.points is None else len(result.points.positions)
         camera = prepared[0].camera
@@ -114,7 +115,9 @@ class PosesStage:
         left_out = {one.name: one.reason for one in estimate.left_out}
         return estimate, {"method": method, "why": why, **estimate.info, "left_out": left_out}
 
-    def _with_dense_points(self, scene: Scene, context: StageContext) -> tuple[Scene, dict[str, str] | None]:
+    def _with_dense_points(
+        self, scene: Scene, cut_out: bool, context: StageContext
+    ) -> tuple[Scene, dict[str, str] | None]:
         """Dense points in place of the sparse ones, where there are enough, and for the manifest where they are from.
 
         The photos are those of the next stages.
@@ -125,7 +128,7 @@ class PosesStage:
         given = DenseInput(
             views, [load_image(view) for view in views], scene.points, self.config.seed,
             lambda done, total: context.events(Progress(self.name, done, total)),
-            lambda message: context.events(StageWarning(self.name, message)),
+            lambda message: context.events(StageWarning(self.name, message)), cut_out,
         )  # fmt: skip
         method, why = choose_dense(config, given)
         source = make_source(config, method)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,9 +13,9 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
-from recon.geometry.camera import Camera
+from recon.geometry.camera import Camera, Distortion
 from recon.io.exif import exif_focal_px, orient, read_header
-from recon.io.images import load_image, prepare_view
+from recon.io.images import is_cut_out, load_image, prepare_view
 from recon.scene import Photo, View
 
 
@@ -215,3 +216,14 @@ def test_headers_are_read_without_decoding(tmp_path: Path, suffix: str, monkeypa
     monkeypatch.setattr(ImageFile.ImageFile, "load", refuse)
     assert read_header(tmp_path / f"a{suffix}").size == (6, 4)
     assert exif_focal_px(tmp_path / f"a{suffix}") is None
+
+
+def test_the_rim_of_a_lens_does_not_cut_a_photo_out(tmp_path: Path) -> None:
+    Image.fromarray(random_pixels(3)).save(tmp_path / "opaque.png")
+    Image.fromarray(random_pixels(4)).save(tmp_path / "clear.png")
+    opaque = view_of(tmp_path / "opaque.png")
+    bent = replace(opaque, camera=replace(opaque.camera, distortion=Distortion("opencv", (2.0, 0.0, 0.0, 0.0))))
+    assert load_image(prepare_view(bent, 1, None, tmp_path / "out")).alpha is not None
+    cut_out = [is_cut_out(one) for one in (bent, opaque, view_of(tmp_path / "clear.png"))]
+    assert cut_out == [False, False, True]
+    assert is_cut_out(view_of(tmp_path / "opaque.png", mask=tmp_path / "clear.png"))

@@ -80,7 +80,10 @@ def test_the_hull_is_chosen_for_cut_outs_with_few_matches() -> None:
     ring = make_turntable(8)
     many = Points(torch.zeros(2000, 3), torch.zeros(2000, 3))
     whole = tuple(replace(image, alpha=None) for image in ring.images)
-    cases = [(given(ring), "hull"), (given(ring, points=many), "stereo"), (given(ring, whole), "stereo")]
+    rims = replace(given(ring), cut_out=False)  # alpha is there, and undistortion made it
+    cases = [
+        (given(ring), "hull"), (given(ring, points=many), "stereo"), (given(ring, whole), "stereo"), (rims, "stereo")
+    ]  # fmt: skip
     for one, wanted in cases:
         method, why = choose_dense(DenseConfig(), one)
         assert method == wanted and why

@@ -63,6 +63,8 @@ class HullSource:
 
 def outlines(given: DenseInput) -> list[Tensor] | None:
     """Where each photo shows the object, [H, W] bool; None unless every photo is cut out."""
+    if not given.cut_out:
+        return None
     masks = [None if image.alpha is None else torch.from_numpy(image.alpha > _OPAQUE) for image in given.images]
     found = [mask for mask in masks if mask is not None and 0 < int(mask.sum()) < mask.numel()]
     return found if len(found) == len(masks) else None

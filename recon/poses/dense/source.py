@@ -26,6 +26,8 @@ class DenseInput:
     """Called with what is done and what there is to do."""
     warn: Callable[[str], None] = print
     """Called with what the user should know."""
+    cut_out: bool = True
+    """Whether photos with alpha came with it: the transparent rim that undistortion leaves is no outline."""
 
 
 class DenseSource(Protocol):

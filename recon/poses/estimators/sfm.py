@@ -15,6 +15,7 @@ from recon.poses.estimators.estimator import PoseEstimate, PoseInput
 from recon.poses.estimators.model_views import held_out, moved
 from recon.poses.sfm.adjust import adjust
 from recon.poses.sfm.advice import advice, reason_left_out
+from recon.poses.sfm.bridge import bridged
 from recon.poses.sfm.config import SfmConfig
 from recon.poses.sfm.evidence import weigh
 from recon.poses.sfm.mapping import Pair
@@ -48,7 +49,8 @@ class SfmPoses:
         matches, repeats = match_photos(photos, config, given.seed, progress)
         found = search(photos, matches, config, given.seed, progress)
         best = self._checked(photos, matches, found)
-        model = polish(adjust(best.model, matches, given.seed), config.polish)
+        whole, matches, bridges = bridged(best.model, matches, config.polish, given.seed)
+        model = polish(adjust(whole, matches, given.seed), config.polish)
         world, registered = moved(model, views, model.positions)
         out = [
             Skipped(
@@ -79,6 +81,7 @@ class SfmPoses:
                 "focal_from": "exif" if photos.lenses[0].exif_focal is not None else "photos",
                 "attempts": len(found),
                 "attempts_that_agree": best.evidence.agreeing,
+                "came_by_few_keypoints": {photos.names[one.photo]: one.shared for one in bridges},
                 "held_out_registered": len(located),
             },
         )

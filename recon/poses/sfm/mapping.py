@@ -92,6 +92,30 @@ def two_view_geometries(
     return found
 
 
+def two_view_pose(
+    photos: PhotoFeatures, pair: Pair, matches: Tensor, cameras: tuple[Camera, Camera], seed: int
+) -> Tensor | None:
+    """[4, 4] float64 from the first camera of `pair` to the second, with a baseline of 1; None where there is none."""
+    import pycolmap
+
+    options = pycolmap.TwoViewGeometryOptions()
+    options.ransac.random_seed = seed
+    options.detect_watermark = False
+    options.compute_relative_pose = True
+    a, b = (photos.features[photo].pixels.numpy() for photo in pair)
+    found = pycolmap.estimate_calibrated_two_view_geometry(
+        colmap_camera(cameras[0], 1), a, colmap_camera(cameras[1], 2), b, matches.numpy().astype(np.uint32), options
+    )
+    motion = found.cam2_from_cam1
+    length = 0.0 if motion is None else float(np.linalg.norm(motion.translation))
+    if motion is None or length == 0:
+        return None
+    pose = torch.eye(4, dtype=torch.float64)
+    pose[:3] = torch.from_numpy(motion.matrix().copy())
+    pose[:3, 3] /= length
+    return pose
+
+
 def run_attempt(photos: PhotoFeatures, matches: Mapping[Pair, Tensor], attempt: Attempt) -> Model | None:
     """Cameras and points of the largest model that the mapper finds, None when it finds none."""
     import pycolmap
