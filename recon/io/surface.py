@@ -10,8 +10,10 @@ import torch
 
 from recon.errors import ReconError
 from recon.geometry import spherical_harmonics
+from recon.io.ply import read_points
+from recon.io.ply_file import open_ply
 from recon.scene.atomic import atomic_path
-from recon.scene.nodes import Mesh, Splats
+from recon.scene.nodes import Mesh, Points, Splats
 
 MESH_SUFFIXES = (".ply", ".glb", ".obj", ".stl", ".off")
 _FLAT = -11.5  # log of the third scale of a surfel, relative to the smaller of the other two
@@ -62,6 +64,26 @@ def read_mesh(path: Path) -> Mesh:
         found = f"{len(faces)} triangles" if not len(faces) else "vertices that are not finite"
         raise ReconError(f"{path}: a mesh", found=found, wanted="finite triangles", fix="export it again")
     return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(faces))
+
+
+def read_mesh_or_points(path: Path) -> Mesh | Points:
+    """A mesh file, or the points of a PLY without faces, with their normals where it has them.
+
+    Raises ReconError for what `read_mesh` and `read_points` refuse, and for a file of splats: those lie beside their
+    surface as often as on it.
+    """
+    if path.suffix.lower() != ".ply" or not path.is_file():
+        return read_mesh(path)
+    file = open_ply(path)
+    faces = file.element("face")
+    if faces is not None and faces.count:
+        return read_mesh(path)
+    if any(name.startswith(("scale_", "recon_", "f_dc_")) for name in file.names("vertex")):
+        raise ReconError(
+            f"{path}: a mesh or points", found="splats",
+            fix="give the file as splats.init, whose splats then are the mesh's start",
+        )  # fmt: skip
+    return read_points(path)
 
 
 def write_mesh(path: Path, mesh: Mesh) -> None:

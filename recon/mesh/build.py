@@ -42,8 +42,9 @@ class MeshConfig:
     levels: Annotated[int, Field(ge=1, le=6)] = 2
     """The surface starts with voxels that are twice as large for each level after the first, and is refined on each."""
     init: Path | None = None
-    """A mesh file to start from in place of the splats' depths, in the capture's own coordinates. Any triangles will
-    do, also open or crossing ones; what the training cameras see of them is refined."""
+    """A mesh file, or a PLY of points, to start from in place of the splats' depths, in the capture's own coordinates.
+    Any triangles will do, also open or crossing ones, and points with or without normals, as long as they lie about
+    evenly; what the training cameras see of them is refined."""
     memory: str = MEMORY
     """Budget of the refinement, such as 512MB or 4GB. What does not fit is refined in sections, or not so finely."""
     min_part: Annotated[float, Field(ge=0, lt=1)] = 0.01

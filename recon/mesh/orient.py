@@ -15,19 +15,26 @@ _EDGES = [(a, a | bit) for bit in (1, 2, 4) for a in range(8) if not a & bit]
 def oriented(grid: VoxelGrid, rows: Tensor, axes: Tensor, lean: Tensor) -> Tensor:
     """The axes [R, 3] of the corners `rows` [R], with signs: neighbours in the lattice turn as little as possible.
 
+    lean: [R, 3], as for `turned_alike`.
+    """
+    place = torch.full((len(grid.corners),), -1, dtype=torch.long)
+    place[rows] = torch.arange(len(rows))
+    ends = torch.unique(place[grid.voxel_corners.long()[:, _EDGES].reshape(-1, 2)].sort(1).values, dim=0)
+    return turned_alike(axes, ends[ends[:, 0] >= 0], lean)
+
+
+def turned_alike(axes: Tensor, ends: Tensor, lean: Tensor) -> Tensor:
+    """The axes [R, 3], unit length, with signs: those that an edge of `ends` [E, 2] joins turn as little as possible.
+
     Signs spread along a minimum spanning tree (Hoppe et al. 1992, section 3.3). Every connected part as a whole goes
-    with the sum of `lean` [R, 3].
+    with the sum of `lean` [R, 3]. An edge may be there once only, from either end.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 
-    count = len(rows)
+    count = len(axes)
     if count == 0:
         return axes
-    place = torch.full((len(grid.corners),), -1, dtype=torch.long)
-    place[rows] = torch.arange(count)
-    ends = torch.unique(place[grid.voxel_corners.long()[:, _EDGES].reshape(-1, 2)].sort(1).values, dim=0)
-    ends = ends[ends[:, 0] >= 0]
     # Zero would be no edge at all.
     turn = 1.001 - (axes[ends[:, 0]] * axes[ends[:, 1]]).sum(1).abs()
     tree = minimum_spanning_tree(coo_matrix((turn.numpy(), (ends[:, 0].numpy(), ends[:, 1].numpy())), (count, count)))

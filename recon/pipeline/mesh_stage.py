@@ -11,15 +11,16 @@ import torch
 from recon.errors import ReconError
 from recon.events import Progress, StageWarning
 from recon.geometry import rigid
-from recon.io.surface import read_mesh
+from recon.io.surface import read_mesh_or_points
 from recon.mesh.build import MeshConfig, build_mesh
+from recon.mesh.points import surface_of_points
 from recon.mesh.stereo import settled
 from recon.mesh.views import agreeing, mesh_views, surface_views
 from recon.pipeline.config import RunConfig, to_plain
 from recon.pipeline.splats_stage import record_of
 from recon.pipeline.stage import StageContext, StageOutput, artifact_key, hash_file
 from recon.scene import Scene
-from recon.scene.nodes import Node
+from recon.scene.nodes import Node, Points
 
 NODE = "mesh"
 """Id of the mesh in the scene graph."""
@@ -56,10 +57,14 @@ class MeshStage:
             )
             views = agreeing(settled(shown, self.config.stereo, self.seed))
         else:
-            given = read_mesh(self.config.init)
+            given = read_mesh_or_points(self.config.init)
             to_world = torch.linalg.inv(scene.source_from_world)
-            vertices = rigid.transform_points(to_world, given.vertices.double()).float()
-            views = mesh_views(vertices, given.faces, training, coverage=coverage)
+            if isinstance(given, Points):
+                vertices, faces = surface_of_points(given.positions, given.normals)
+            else:
+                vertices, faces = given.vertices, given.faces
+            vertices = rigid.transform_points(to_world, vertices.double()).float()
+            views = mesh_views(vertices, faces, training, coverage=coverage)
         if len(views) == 1:
             context.events(StageWarning(self.name, "one training view: the mesh is what this view sees, from its side"))
         built = build_mesh(

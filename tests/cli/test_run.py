@@ -23,8 +23,8 @@ from PIL import Image
 from recon.cli import progress
 from recon.events import Event, Listener
 from recon.events import Progress as ProgressEvent
-from recon.io.ply import read_splats
-from recon.scene import Splats
+from recon.io.ply import read_splats, write_points
+from recon.scene import Points, Splats
 from recon.scene.store import SceneStore
 
 
@@ -270,6 +270,10 @@ def test_until_mesh_makes_a_mesh_node_and_a_glb(finished: Path, tmp_path: Path, 
     assert recon("run", work / "scene.yaml", "--until", "mesh", *again).code == 0
     fresh = SceneStore(out).load().mesh
     assert fresh is not None and fresh.texture is None and fresh.colors is not None
+    # So may points on it.
+    write_points(work / "points.ply", Points(fresh.vertices, fresh.colors))
+    points = [*again[:-3], f"mesh.init={work / 'points.ply'}", *again[-2:]]
+    assert recon("run", work / "scene.yaml", "--until", "mesh", *points).code == 0
     (work / "b.ply").write_text("nothing")
     wrong = recon("run", work / "scene.yaml", "--until", "mesh", "--set", f"mesh.init={work / 'b.ply'}")
     assert wrong.code == 2 and "b.ply" in wrong.err

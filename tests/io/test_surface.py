@@ -11,9 +11,10 @@ import trimesh
 from random_splats import random_family
 
 from recon.errors import ReconError
-from recon.io.surface import as_gaussians, triangles_as_mesh, write_mesh
+from recon.io.ply import write_points, write_splats
+from recon.io.surface import as_gaussians, read_mesh_or_points, triangles_as_mesh, write_mesh
 from recon.render.rasterize import rasterize
-from recon.scene import Splats
+from recon.scene import Mesh, Points, Splats
 
 
 def solid(count: int = 6) -> Splats:
@@ -82,3 +83,23 @@ def test_what_cannot_be_exported_says_so() -> None:
         as_gaussians(random_family("triangle"))
     with pytest.raises(ReconError, match="suffix"):
         write_mesh(Path("a.xyz"), triangles_as_mesh(solid()))
+
+
+def test_a_ply_is_a_mesh_or_points(tmp_path: Path) -> None:
+    mesh = triangles_as_mesh(solid())
+    write_mesh(tmp_path / "mesh.ply", mesh)
+    found = read_mesh_or_points(tmp_path / "mesh.ply")
+    assert isinstance(found, Mesh) and len(found.faces) == len(mesh.faces)
+    normals = torch.nn.functional.normalize(torch.randn(7, 3), dim=1)
+    write_points(tmp_path / "points.ply", Points(torch.randn(7, 3), torch.rand(7, 3), normals))
+    found = read_mesh_or_points(tmp_path / "points.ply")
+    assert isinstance(found, Points) and found.normals is not None
+    torch.testing.assert_close(found.normals, normals)
+    trimesh.PointCloud(np.random.default_rng(0).normal(size=(9, 3))).export(tmp_path / "other.ply")
+    found = read_mesh_or_points(tmp_path / "other.ply")
+    assert isinstance(found, Points) and len(found.positions) == 9 and found.normals is None
+    write_splats(tmp_path / "splats.ply", random_family("gaussian", 5))
+    with pytest.raises(ReconError, match=r"splats\.ply: a mesh or points: found splats"):
+        read_mesh_or_points(tmp_path / "splats.ply")
+    with pytest.raises(ReconError, match="no such file"):
+        read_mesh_or_points(tmp_path / "absent.ply")
