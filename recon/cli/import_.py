@@ -121,7 +121,7 @@ class Import:
             source = replace(source, splats=select(source.splats, kept))
         if self.axes is not None:
             turn = Similarity(1.0, parse_axes(self.axes), source.splats["sh_coeffs"].new_zeros(3).double())
-            source = replace(source, splats=transform_splats(source.splats, turn))
+            source = replace(source, splats=transform_splats(source.splats, turn, in_place=True))
         if self.transform is not None:
             source = replace(source, run_from_source=read_transform(self.transform))
         return source if self.antialias is None else replace(source, antialias=self.antialias)

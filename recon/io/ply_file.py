@@ -21,7 +21,7 @@ _TYPES = {
 _NAMES = {"f4": "float", "f8": "double", "u1": "uchar", "u4": "uint", "i4": "int"}
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": "="}
 _LONGEST_HEADER = 1 << 20
-ROWS = 1 << 16
+ROWS = 1 << 14
 """Rows that are in memory at a time beside what is made of them."""
 
 

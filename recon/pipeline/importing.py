@@ -68,6 +68,7 @@ def import_scene(
 ) -> Scene:
     """Publish a scene in `out` and return it.
 
+    source: its splats are moved to where the photos are, in place.
     photos: read and prepared as `recon run` does; without them the scene gets cameras around its splats.
     up: of a scene without photos.   name: of the source, for the record.
     Raises ReconError for what the user can mend.
@@ -83,7 +84,7 @@ def import_scene(
     splats, moved = source.splats, torch.eye(4, dtype=torch.float64)
     if source.run_from_source is not None:
         moved = torch.linalg.inv(source.run_from_source.matrix @ scene.source_from_world)
-        splats = transform_splats(splats, Similarity.of(moved, f"{name}: the run's transform"))
+        splats = transform_splats(splats, Similarity.of(moved, f"{name}: the run's transform"), in_place=True)
     if not scene.views:
         scene = replace(scene, views=views_around(splats, up))
     events(StageStarted("splats"))

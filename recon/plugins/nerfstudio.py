@@ -34,6 +34,7 @@ from recon.pipeline.document import Document
 from recon.plugins.nerfstudio_data import as_view, photo, training_scene, with_start
 from recon.render.image_loss import l1_ssim
 from recon.render.rasterize import RasterConfig, rasterize
+from recon.splats.guidance.views import NovelViews
 from recon.splats.loop import HalfDone, Loop
 from recon.splats.optimize import begin
 
@@ -150,7 +151,8 @@ class ReconModel(SplatfactoModel):
         if self.loop is None:
             return self.saved
         state = self.loop.state
-        groups: dict[str, Any] = {name: dict(getattr(state, name)) for name in _MOMENTS}
+        groups: dict[str, Any] = {name: dict(getattr(state, name)) for name in (*_MOMENTS, "learnt")}
+        groups["novel"] = {} if state.novel is None else state.novel.tensors()
         return groups | {"generator": state.generator.get_state(), "iteration": state.iteration, "extent": state.extent}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
@@ -163,6 +165,9 @@ class ReconModel(SplatfactoModel):
         state.params = {name: value.float().contiguous().requires_grad_() for name, value in self._ours().items()}
         for name in _MOMENTS:
             setattr(state, name, {key: value.to(state.device) for key, value in self.saved[name].items()})
+        state.learnt = {name: value.cpu() for name, value in self.saved["learnt"].items()}
+        novel = NovelViews.restored({name: value.cpu() for name, value in self.saved["novel"].items()})
+        state.novel = None if novel is None else novel.to(state.device)
         state.generator.set_state(self.saved["generator"].cpu())
         state.iteration, state.extent = int(self.saved["iteration"]), float(self.saved["extent"])
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,41 +53,68 @@ class Span:
         return row if self.count == 0 else (self.stride or row) * (self.count - 1) + row
 
 
-def write_tensors(path: Path, uri: str, tensors: Mapping[str, np.ndarray]) -> dict[str, Span]:
+@dataclass(frozen=True)
+class Layout:
+    """An array that is written piece by piece."""
+
+    shape: tuple[int, ...]
+    """[N], [N, C] or [N, K, 3], of the whole."""
+    dtype: np.dtype
+    """float32 or uint32."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def write_tensors(
+    path: Path, uri: str, layouts: Mapping[str, Layout], pieces: Iterable[Mapping[str, np.ndarray]]
+) -> dict[str, Span]:
     """Write one safetensors file, on the disk when this returns, and say where each array [N, ...] lies.
 
+    pieces: rows of the arrays, one after another, together all of them: nothing is in memory but a piece.
     An array [N, K, 3] becomes K spans named `name/0` ... whose rows are strided.
+    Source: the format's description in the README of huggingface/safetensors.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    header: dict[str, Any] = {}
+    size = 0
+    for name, layout in layouts.items():
+        kind = {"float32": "F32", "uint32": "U32"}[layout.dtype.name]
+        header[name] = {"dtype": kind, "shape": layout.shape, "data_offsets": (size, size + layout.nbytes)}
+        size += layout.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    begin = 8 + len(text)
+    written = dict.fromkeys(layouts, 0)
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
     try:
-        save_file(arrays, path)
-    except SafetensorError as error:
-        # A full disk comes as text; callers that tell the user about refused writes look for OSError.
-        code = re.search(r"os error (\d+)", str(error))
-        if code is None:
-            raise
-        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
-    path.chmod(0o644)
+        with path.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            file.truncate(begin + size)
+            for piece in pieces:
+                for name, values in piece.items():
+                    file.seek(begin + header[name]["data_offsets"][0] + written[name])
+                    file.write(np.ascontiguousarray(values, layouts[name].dtype.newbyteorder("<")).data)
+                    written[name] += values.nbytes
+                    if name == "POSITION" and len(values):
+                        low, high = np.minimum(low, values.min(0)), np.maximum(high, values.max(0))
+    except OSError as error:  # a full disk says which file
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    assert all(written[name] == layout.nbytes for name, layout in layouts.items()), written
     sync(path)
-    with path.open("rb") as file:
-        header_length = int.from_bytes(file.read(8), "little")
-        header: dict[str, Any] = json.loads(file.read(header_length))
-    size, spans = path.stat().st_size, {}
-    for name, array in arrays.items():
-        start = 8 + header_length + header[name]["data_offsets"][0]
-        component = UINT32 if array.dtype == np.uint32 else FLOAT
-        if array.ndim == 3:
-            for k in range(array.shape[1]):
-                spans[f"{name}/{k}"] = Span(uri, size, start + 12 * k, len(array), 3, component, 12 * array.shape[1])
+    spans = {}
+    for name, layout in layouts.items():
+        start, count = begin + header[name]["data_offsets"][0], layout.shape[0]
+        component = UINT32 if layout.dtype == np.uint32 else FLOAT
+        if len(layout.shape) == 3:
+            parts = layout.shape[1]
+            for k in range(parts):
+                spans[f"{name}/{k}"] = Span(uri, begin + size, start + 12 * k, count, 3, component, 12 * parts)
             continue
-        width = 1 if array.ndim == 1 else array.shape[1]
-        low = high = None
-        if name == "POSITION" and len(array):
-            low, high = tuple(map(float, array.min(0))), tuple(map(float, array.max(0)))
-        spans[name] = Span(uri, size, start, len(array), width, component, None, low, high)
+        width = 1 if len(layout.shape) == 1 else layout.shape[1]
+        bounds = (tuple(low.tolist()), tuple(high.tolist())) if name == "POSITION" and count else (None, None)
+        spans[name] = Span(uri, begin + size, start, count, width, component, None, *bounds)
     return spans
 
 

@@ -2,56 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from recon.scene.buffers import Layout, rows_per_file
+from recon.scene.edit import select, select_points
 from recon.scene.families import FAMILIES
-from recon.scene.families.appearance import SH, harmonics
 from recon.scene.nodes import Mesh, Points, Splats
 
 Arrays = dict[str, np.ndarray]
-_ROWS = 1 << 16
+_ROWS = 1 << 14
 
 
-def to_arrays(content: Points | Splats | Mesh) -> Arrays:
-    """Arrays by attribute name; [N, K, 3] stands for K attributes. `indices` holds faces."""
+@dataclass(frozen=True)
+class Stored:
+    """A node's data as arrays by attribute name, made while they are written; [N, K, 3] stands for K attributes.
+    `indices` holds faces."""
+
+    layouts: Mapping[str, Layout]
+    pieces: Iterable[Arrays]
+    """Rows of all arrays, one piece after another."""
+
+
+def parts(content: Points | Splats | Mesh, limit: int) -> list[Points | Splats | Mesh]:
+    """The content in parts of at most about `limit` bytes. A mesh stays whole: its faces refer to its vertices."""
+    if isinstance(content, Mesh):
+        return [content]
+    count = len(content) if isinstance(content, Splats) else len(content.positions)
+    step = rows_per_file(sum(layout.nbytes for layout in stored(content).layouts.values()) // max(count, 1), limit)
+    if step >= count:
+        return [content]
+    pieces = [slice(first, first + step) for first in range(0, count, step)]
     if isinstance(content, Splats):
-        return _splat_arrays(content)
-    arrays: Arrays = {}
-    if isinstance(content, Points):
-        arrays = {"POSITION": _numpy(content.positions), "COLOR_0": to_linear(_numpy(content.colors))}
-        if content.normals is not None:
-            arrays["NORMAL"] = _numpy(content.normals)
-        if content.scales is not None:
-            arrays["_RECON_SCALE"] = _numpy(content.scales)
-        return arrays
-    arrays = {"POSITION": _numpy(content.vertices), "indices": content.faces.numpy().astype(np.uint32).reshape(-1)}
-    if content.normals is not None:
-        arrays["NORMAL"] = _numpy(content.normals)
-    if content.uvs is not None:
-        arrays["TEXCOORD_0"] = _numpy(content.uvs)
-    if content.colors is not None:
-        arrays["COLOR_0"] = to_linear(_numpy(content.colors))
+        return [select(content, piece) for piece in pieces]
+    return [select_points(content, piece) for piece in pieces]
+
+
+def stored(content: Points | Splats | Mesh) -> Stored:
+    """Splats in pieces: the activated values of all would be a second copy."""
+    if isinstance(content, Splats):
+        return _stored_splats(content)
+    arrays = _point_arrays(content) if isinstance(content, Points) else _mesh_arrays(content)
+    return Stored({name: Layout(values.shape, values.dtype) for name, values in arrays.items()}, [arrays])
+
+
+def _point_arrays(points: Points) -> Arrays:
+    arrays = {"POSITION": _numpy(points.positions), "COLOR_0": to_linear(_numpy(points.colors))}
+    if points.normals is not None:
+        arrays["NORMAL"] = _numpy(points.normals)
+    if points.scales is not None:
+        arrays["_RECON_SCALE"] = _numpy(points.scales)
     return arrays
 
 
-def _splat_arrays(splats: Splats) -> Arrays:
-    """In pieces, because activations pass through double precision; harmonics, the most of it, are not copied."""
+def _mesh_arrays(mesh: Mesh) -> Arrays:
+    arrays = {"POSITION": _numpy(mesh.vertices), "indices": mesh.faces.numpy().astype(np.uint32).reshape(-1)}
+    if mesh.normals is not None:
+        arrays["NORMAL"] = _numpy(mesh.normals)
+    if mesh.uvs is not None:
+        arrays["TEXCOORD_0"] = _numpy(mesh.uvs)
+    if mesh.colors is not None:
+        arrays["COLOR_0"] = to_linear(_numpy(mesh.colors))
+    return arrays
+
+
+def _stored_splats(splats: Splats) -> Stored:
     codec, count = FAMILIES[splats.family], len(splats)
-    result: Arrays = {}
-    for first in range(0, max(count, 1), _ROWS):
-        piece = Splats(splats.family, {name: value[first : first + _ROWS] for name, value in splats.params.items()})
-        for name, values in codec.to_arrays(piece).items():
-            if name == SH and codec.rows == 1:
-                continue
-            if name not in result:
-                result[name] = np.empty((codec.rows * count, *values.shape[1:]), values.dtype)
-            result[name][codec.rows * first : codec.rows * first + len(values)] = values
-    if codec.rows == 1:
-        result[SH] = harmonics(splats)
-    return result
+    shapes = codec.to_arrays(select(splats, slice(0, 1)))
+    layouts = {name: Layout((codec.rows * count, *values.shape[1:]), values.dtype) for name, values in shapes.items()}
+    pieces = (codec.to_arrays(select(splats, slice(first, first + _ROWS))) for first in range(0, count, _ROWS))
+    return Stored(layouts, pieces)
 
 
 def from_arrays(kind: str, family: str | None, arrays: Mapping[str, np.ndarray]) -> Points | Splats | Mesh:

@@ -19,13 +19,13 @@ def centers(splats: Splats) -> Tensor:
     return place.reshape(len(splats), -1, 3).mean(1)
 
 
-def select(splats: Splats, keep: Tensor) -> Splats:
-    """Rows by mask or by index."""
+def select(splats: Splats, keep: Tensor | slice) -> Splats:
+    """Rows by mask, by index or, without a copy, by slice."""
     return replace(splats, params={name: value[keep] for name, value in splats.params.items()})
 
 
-def select_points(points: Points, keep: Tensor) -> Points:
-    """Rows by mask or by index."""
+def select_points(points: Points, keep: Tensor | slice) -> Points:
+    """Rows by mask, by index or, without a copy, by slice."""
     return Points(
         points.positions[keep],
         points.colors[keep],

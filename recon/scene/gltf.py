@@ -13,8 +13,8 @@ import torch
 from recon.errors import ReconError
 from recon.geometry import rigid
 from recon.geometry.camera import Camera, Distortion
-from recon.scene.buffers import FLOAT, UINT32, Span, read_span, rows_per_file, write_tensors
-from recon.scene.content import from_arrays, to_arrays, width_of
+from recon.scene.buffers import FLOAT, UINT32, Span, read_span, write_tensors
+from recon.scene.content import from_arrays, parts, stored, width_of
 from recon.scene.document import EXTENSION, GltfDocument, GltfPrimitive, NodeEntry, ViewEntry
 from recon.scene.families import FAMILIES
 from recon.scene.nodes import Mesh, Node, Photo, Points, Relation, Splats, View
@@ -37,30 +37,23 @@ class Placement:
 
 def place_content(content: Points | Splats | Mesh, folder: Path, uri: str, name: str, limit: int) -> Placement:
     """Write a node's data into `folder`, whose URI will be `uri`, in files of at most about `limit` bytes."""
-    arrays = to_arrays(content)
-    rows = len(arrays["POSITION"])
-    step = max(rows, 1)
-    if not isinstance(content, Mesh):  # faces refer to rows, so meshes stay whole
-        per_row = sum(array.nbytes for array in arrays.values()) // max(rows, 1)
-        step = min(step, rows_per_file(per_row, limit))
-        if isinstance(content, Splats):  # what makes up one primitive stays together
-            step = max(step // FAMILIES[content.family].rows, 1) * FAMILIES[content.family].rows
-    parts = []
-    for index, start in enumerate(range(0, max(rows, 1), step)):
-        file = f"{name}.safetensors" if step >= rows else f"{name}-{index}.safetensors"
-        piece = {key: array[start : start + step] for key, array in arrays.items()} if step < rows else arrays
-        spans = write_tensors(folder / file, f"{uri}/{file}", piece)
+    placed = []
+    pieces = parts(content, limit)
+    for index, piece in enumerate(pieces):
+        file = f"{name}.safetensors" if len(pieces) == 1 else f"{name}-{index}.safetensors"
+        found = stored(piece)
+        spans = write_tensors(folder / file, f"{uri}/{file}", found.layouts, found.pieces)
         if isinstance(content, Splats):
             attribute = FAMILIES[content.family].attribute
             spans = {attribute(key): span for key, span in spans.items()}
-        parts.append(spans)
+        placed.append(spans)
     texture = None
     if isinstance(content, Mesh) and content.texture is not None:
         from PIL import Image
 
         Image.fromarray(content.texture).save(folder / f"{name}.png")
         texture = f"{uri}/{name}.png"
-    return Placement(tuple(parts), texture)
+    return Placement(tuple(placed), texture)
 
 
 def encode(scene: Scene, root: Path, placed: Callable[[Node], Placement]) -> dict[str, Any]:

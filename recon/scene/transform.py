@@ -10,8 +10,12 @@ from torch import Tensor
 
 from recon.errors import ReconError
 from recon.geometry import quaternion, rigid, spherical_harmonics
+from recon.scene.edit import select
 from recon.scene.nodes import Mesh, Node, Points, Splats, View
 from recon.scene.scene import Scene
+
+_ROWS = 1 << 14
+"""Splats at a time: positions pass through double precision."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,22 @@ def transform_scene(scene: Scene, similarity: Similarity) -> Scene:
     )
 
 
-def transform_splats(splats: Splats, similarity: Similarity) -> Splats:
-    """The splats in new coordinates, turned with their harmonics."""
+def transform_splats(splats: Splats, similarity: Similarity, *, in_place: bool = False) -> Splats:
+    """The splats in new coordinates, turned with their harmonics.
+
+    in_place: write over the tensors of `splats`, for one who has just read them and has memory for them once.
+    """
+    matrix = spherical_harmonics.rotation(similarity.rotation, splats.sh_degree).to(splats["sh_coeffs"].dtype)
+    result = splats if in_place else replace(splats, params={k: torch.empty_like(v) for k, v in splats.params.items()})
+    for first in range(0, len(splats), _ROWS):
+        piece = slice(first, first + _ROWS)
+        for name, values in _moved_rows(select(splats, piece), similarity, matrix).items():
+            result[name][piece] = values
+    return result
+
+
+def _moved_rows(splats: Splats, similarity: Similarity, harmonics: Tensor) -> dict[str, Tensor]:
+    """Parameters in new coordinates. harmonics: [K, K] of the rotation."""
     params = dict(splats.params)
     for name in ("means", "vertices", "points"):
         if name in params:
@@ -86,9 +104,8 @@ def transform_splats(splats: Splats, similarity: Similarity) -> Splats:
     if splats.family == "convex":  # both are multiplied by depths, see cuda/include/recon/families/convex.h
         params["log_deltas"] = params["log_deltas"] - factor
         params["log_sigmas"] = params["log_sigmas"] - factor
-    matrix = spherical_harmonics.rotation(similarity.rotation, splats.sh_degree).to(params["sh_coeffs"].dtype)
-    params["sh_coeffs"] = torch.matmul(matrix, params["sh_coeffs"])
-    return replace(splats, params=params)
+    params["sh_coeffs"] = torch.matmul(harmonics, params["sh_coeffs"])
+    return params
 
 
 def _view(view: View, similarity: Similarity) -> View:

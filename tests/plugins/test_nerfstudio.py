@@ -14,6 +14,8 @@ import torch
 
 from recon.cli.main import main
 from recon.io.ply import read_splats
+from recon.priors.small.network import NetworkConfig, Restorer
+from recon.priors.small.weights import save_weights
 from recon.scene.store import SceneStore
 
 ENVIRONMENT = os.environ.get("RECON_NERFSTUDIO")
@@ -92,6 +94,61 @@ def test_a_run_goes_on_with_all_of_its_state(folder: Path) -> None:
     # As far as a run of ours: the order of photos and the coordinates differ, hence not exactly.
     ours = json.loads((folder / "out" / "metrics.json").read_text())["test"]["psnr"]
     assert psnr_of(folder, "second") == pytest.approx(ours, abs=2.0)
+
+
+PARTS = """
+import json, sys
+from pathlib import Path
+from recon.plugins.launcher import declare_operators
+declare_operators()
+import torch
+from recon.plugins.nerfstudio import recon
+
+def trainer(models, *settings):
+    config = recon.config
+    config.pipeline.datamanager.data, config.output_dir = data, data.parent / "parts"
+    config.experiment_name, config.vis = "e", "tensorboard"
+    config.machine.device_type, config.max_num_iterations, config.load_dir = "cpu", 6, models
+    config.timestamp, config.pipeline.model.settings = ("first" if models is None else "second"), settings
+    made = config.setup(local_rank=0, world_size=1)
+    made.setup()
+    return made
+
+data = Path(sys.argv[1])
+made = trainer(None, *sys.argv[2:])
+before = len(made.pipeline.model.loop.state)
+made.train()
+again = trainer(made.checkpoint_dir, *sys.argv[2:]).pipeline.model.loop
+loop = made.pipeline.model.loop
+print("PARTS", json.dumps({
+    "start": before, "strategy": type(loop.strategy).__name__,
+    "regularizers": [type(one).__name__ for one in loop.regularizers],
+    "novel": len(loop.state.novel), "learnt": len(loop.state.learnt),
+    "goes on": torch.equal(loop.state.novel.images, again.state.novel.images)
+    and all(torch.equal(value, again.state.learnt[name]) for name, value in loop.state.learnt.items()),
+}))
+"""
+
+
+def test_start_density_control_regularisers_and_priors_are_ours(folder: Path) -> None:
+    """What the settings name is at work under nerfstudio's trainer, and what priors did is in its checkpoint."""
+    save_weights(folder / "small.safetensors", Restorer(NetworkConfig(widths=(8, 12), blocks=1)), {})
+    prior = f"{{name: repair-small, weights: {folder / 'small.safetensors'}, adapt: {{steps: 2, batch: 1, crop: 16}}}}"
+    settings = [
+        "poses.dense.method=stereo", "poses.dense.min_points=1", "splats.density.strategy=mcmc",
+        "splats.dropout.rate=0.1", "splats.binocular.weight=0.1", f"splats.priors=[{prior}]",
+        "splats.guidance={start: 0, every: 3, views: 2, min_known: 0, max_side: 32, pairs_per_photo: 1}",
+    ]  # fmt: skip
+    assert ENVIRONMENT is not None
+    program = [str(Path(ENVIRONMENT).absolute() / "bin" / "python"), "-P", "-c", PARTS, str(folder / "data"), *settings]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    parts = json.loads(done.stdout.partition("PARTS ")[2].splitlines()[0])
+    assert parts["start"] > 60, "more than the points of the capture: stereo added some"
+    assert parts["strategy"] == "McmcStrategy"
+    assert parts["regularizers"] == ["Dropout", "OpacityDecay", "Binocular"]
+    assert parts["novel"] == 2 and parts["learnt"] > 0
+    assert parts["goes on"]
 
 
 def test_export_and_render(folder: Path) -> None:

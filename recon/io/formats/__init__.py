@@ -61,14 +61,8 @@ def read_splats(path: Path, drop_broken: bool = False) -> Splats:
     if read is None:
         known = ", ".join(FORMATS[one].file.partition(".")[2] for one in _MORE_SPECIAL_FIRST)
         raise ReconError(f"{path}: not splats in a known format", wanted=known, fix="convert it to PLY")
-    return _finite(read(path), path, drop_broken)
-
-
-def _finite(splats: Splats, path: Path, drop_broken: bool) -> Splats:
-    good = torch.ones(len(splats), dtype=torch.bool)
-    for value in splats.params.values():
-        for piece in rows(len(splats)):  # the question makes numbers as large as the answer is small
-            good[piece] &= value[piece].flatten(1).isfinite().all(1) if value.ndim > 1 else value[piece].isfinite()
+    splats = read(path)
+    good = _finite(splats)
     bad = len(splats) - int(good.sum())
     if bad == 0:
         return splats
@@ -78,4 +72,15 @@ def _finite(splats: Splats, path: Path, drop_broken: bool) -> Splats:
             found=f"{bad} of {len(splats)}",
             fix="export the file again, or leave them out with --drop-broken",
         )
-    return Splats(splats.family, {name: value[good] for name, value in splats.params.items()})
+    family, params = splats.family, dict(splats.params)
+    del splats  # so that each parameter is there twice only while it is cut down
+    return Splats(family, {name: params.pop(name)[good] for name in tuple(params)})
+
+
+def _finite(splats: Splats) -> torch.Tensor:
+    """[N] bool."""
+    good = torch.ones(len(splats), dtype=torch.bool)
+    for value in splats.params.values():
+        for piece in rows(len(splats)):  # the question makes numbers as large as the answer is small
+            good[piece] &= value[piece].flatten(1).isfinite().all(1) if value.ndim > 1 else value[piece].isfinite()
+    return good

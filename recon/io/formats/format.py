@@ -14,7 +14,7 @@ from recon.io.files import unreadable
 from recon.io.surface import as_gaussians
 from recon.scene import Scene, Splats
 
-ROWS = 1 << 16
+ROWS = 1 << 14
 """Splats that are converted at a time."""
 MAX_EXPANSION = 100
 """A compressed file that claims to unpack to more than this many times its size (and a megabyte) is refused: real ones

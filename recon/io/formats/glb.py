@@ -116,10 +116,12 @@ def read(path: Path) -> Splats:
     if len(found) == 1:
         return found[0]
     keep = (degree + 1) ** 2
-    params = {
-        name: torch.cat([one[name][:, :keep] if name == "sh_coeffs" else one[name] for one in found])
-        for name in found[0].params
-    }
+    pieces = [dict(splats.params) for splats in found]
+    found.clear()  # so that each parameter is there twice only while it is put together
+    params = {}
+    for name in tuple(pieces[0]):
+        parts = [piece.pop(name) for piece in pieces]
+        params[name] = torch.cat([part[:, :keep] for part in parts] if name == "sh_coeffs" else parts)
     return Splats(families[0], params)
 
 
@@ -192,7 +194,8 @@ class _Document:
                 splats = self._primitive(_dict(primitive), own)
                 if splats is not None:
                     if not torch.equal(matrix, torch.eye(4, dtype=torch.float64)):
-                        splats = transform_splats(splats, Similarity.of(matrix, f"{self.path}: the matrix of a node"))
+                        moved = Similarity.of(matrix, f"{self.path}: the matrix of a node")
+                        splats = transform_splats(splats, moved, in_place=True)
                     yield splats
 
     def _nodes(self) -> Iterator[tuple[Mapping[str, Any], torch.Tensor]]:

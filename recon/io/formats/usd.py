@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recon.errors import ReconError
-from recon.io.formats.format import Format, array, as_splats, damaged, file_size, gaussians_of
+from recon.io.formats.format import Format, array, as_splats, damaged, empty_gaussians, file_size, gaussians_of, rows
 from recon.io.formats.quantize import unit
 from recon.scene import Mesh, Scene, Splats, View
 from recon.scene.atomic import atomic_path
@@ -101,44 +103,76 @@ def _write_camera(pxr: Any, stage: Any, place: str, view: View) -> None:
 
 def read(path: Path) -> Splats:
     """The first field of Gaussians of a stage; its transform must be the identity."""
-    pxr = _library()
     file_size(path)
-    try:
-        # Not by its name: the library would give what it read there before.
-        stage = pxr.Usd.Stage.Open(pxr.Sdf.Layer.OpenAsAnonymous(str(path)))
-    except pxr.Tf.ErrorException as error:
-        raise damaged(path, "USD", str(error).strip().splitlines()[-1][:100]) from None
-    fields = [one for one in stage.Traverse() if one.IsA(pxr.UsdVol.ParticleField3DGaussianSplat)]
-    if not fields:
-        raise ReconError(f"{path}: no splats in it", wanted="a ParticleField3DGaussianSplat")
-    field = pxr.UsdVol.ParticleField3DGaussianSplat(fields[0])
-    if field.ComputeLocalToWorldTransform(0) != pxr.Gf.Matrix4d(1):
-        raise ReconError(f"{path}: {fields[0].GetPath()} is moved", wanted="the identity", fix="bake its transform")
+    source = _Source(path)
+    lengths = {}
+    with source.field() as field:
+        degree = int(field.GetRadianceSphericalHarmonicsDegreeAttr().Get())
+        for name in _ATTRIBUTES:
+            lengths[name] = len(source.values(field, name))
+    count = lengths["Positions"]
+    if not 0 <= degree <= 3 or lengths != dict.fromkeys(_ATTRIBUTES, count) | {_HARMONICS: count * (degree + 1) ** 2}:
+        found = f"{count} places, {lengths['Scales']} scales, {lengths[_HARMONICS]} harmonics of degree {degree}"
+        raise damaged(path, "USD", found)
+    arrays = empty_gaussians(count, degree)
+    for name, (parameter, converted) in _ATTRIBUTES.items():
+        with source.field() as field:
+            values = source.values(field, name)
+            if len(values) != lengths[name]:
+                raise damaged(path, "USD", f"{len(values)} {name}", lengths[name])
+            per_splat = values.reshape(count, -1, 3) if name == _HARMONICS else values
+            for piece in rows(count):
+                arrays[parameter][piece] = converted(per_splat[piece].astype(np.float32))
+            del values, per_splat
+    return as_splats(arrays)
 
-    def values(name: str) -> np.ndarray:
-        # Each has a form in half precision, too.
+
+_HARMONICS = "RadianceSphericalHarmonicsCoefficients"
+_ATTRIBUTES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    _HARMONICS: ("sh_coeffs", lambda values: values),
+    "Positions": ("means", lambda values: values),
+    "Orientations": ("quats", lambda values: unit(values)[:, [3, 0, 1, 2]]),
+    "Scales": ("log_scales", lambda values: logarithms(values).numpy()),
+    "Opacities": ("opacity_logits", lambda values: logits(values).numpy()),
+}
+"""The parameter that an attribute becomes, and how."""
+
+
+class _Source:
+    """The field of Gaussians in a file. A binary file is opened for each attribute: the library maps the file, and what
+    was read of it counts as memory until it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.pxr = path, _library()
+        with path.open("rb") as file:
+            binary = file.read(8) == b"PXR-USDC"
+        self.stage = None if binary else self._stage()
+
+    @contextmanager
+    def field(self) -> Iterator[Any]:
+        """Valid inside of the block only, as are its values."""
+        pxr, path, stage = self.pxr, self.path, self.stage or self._stage()
+        fields = [one for one in stage.Traverse() if one.IsA(pxr.UsdVol.ParticleField3DGaussianSplat)]
+        if not fields:
+            raise ReconError(f"{path}: no splats in it", wanted="a ParticleField3DGaussianSplat")
+        field = pxr.UsdVol.ParticleField3DGaussianSplat(fields[0])
+        if field.ComputeLocalToWorldTransform(0) != pxr.Gf.Matrix4d(1):
+            raise ReconError(f"{path}: {fields[0].GetPath()} is moved", wanted="the identity", fix="bake its transform")
+        yield field
+
+    def values(self, field: Any, name: str) -> np.ndarray:
+        """[N] or [N, C], not a copy. Each attribute has a form in half precision, too."""
         found = getattr(field, f"Get{name}Attr")().Get() or getattr(field, f"Get{name}hAttr")().Get()
         if not found:
-            raise damaged(path, "USD", f"no {name}")
-        return np.array(found, np.float32)
+            raise damaged(self.path, "USD", f"no {name}")
+        return np.asarray(found)
 
-    means, degree = values("Positions"), int(field.GetRadianceSphericalHarmonicsDegreeAttr().Get())
-    count, coefficients = len(means), (degree + 1) ** 2
-    harmonics = values("RadianceSphericalHarmonicsCoefficients")
-    orientations, scales, opacities = values("Orientations"), values("Scales"), values("Opacities")
-    lengths = {len(orientations), len(scales), len(opacities)}
-    if not 0 <= degree <= 3 or len(harmonics) != count * coefficients or lengths != {count}:
-        found = f"{count} places, {len(scales)} scales, {len(harmonics)} harmonics of degree {degree}"
-        raise damaged(path, "USD", found)
-    return as_splats(
-        {
-            "means": means,
-            "quats": unit(orientations)[:, [3, 0, 1, 2]].astype(np.float32),
-            "log_scales": logarithms(scales).numpy(),
-            "opacity_logits": logits(opacities).numpy(),
-            "sh_coeffs": harmonics.reshape(count, coefficients, 3),
-        }
-    )
+    def _stage(self) -> Any:
+        try:
+            # Not by its name: the library would give what it read there before.
+            return self.pxr.Usd.Stage.Open(self.pxr.Sdf.Layer.OpenAsAnonymous(str(self.path)))
+        except self.pxr.Tf.ErrorException as error:
+            raise damaged(self.path, "USD", str(error).strip().splitlines()[-1][:100]) from None
 
 
 def _library() -> Any:
