@@ -36,7 +36,8 @@ class Export:
     sh_degree: Literal[0, 1, 2, 3] | None = None
     """Highest degree of harmonics to write."""
     crop: tuple[float, float, float, float, float, float] | None = None
-    """Only what lies in this box: least x y z, then greatest x y z, in the scene's coordinates."""
+    """Only what lies in this box, splats, points and whole triangles: least x y z, then greatest x y z, in the scene's
+    coordinates."""
     min_opacity: float = 0.0
     """Only splats at least this opaque, in [0, 1]."""
     frame: Literal["world", "source"] = "world"
@@ -72,6 +73,10 @@ class Export:
             chosen = FORMATS[self.format]
         path = self.to or out / "exports" / chosen.file
         scene = SceneStore(out).load()
+        about_splats = {"--sh-degree": self.sh_degree is not None, "--min-opacity": self.min_opacity > 0}
+        if any(about_splats.values()) and not chosen.splats(scene):
+            given = " and ".join(name for name, present in about_splats.items() if present)
+            raise ReconError(f"{given} says which splats to write", found=f"--format {self.format}, which has none")
         crop, min_opacity = self.crop, self.min_opacity
         if self.saved:
             from recon.viewer.saved import crop_of, read_saved
@@ -80,7 +85,9 @@ class Export:
                 raise ReconError("--saved and --crop or --min-opacity both say what to keep", fix="give one of them")
             saved = read_saved(out)
             crop, min_opacity = crop_of(saved), saved.min_opacity
-        scene = reduced(scene, sh_degree=self.sh_degree, crop=crop, min_opacity=min_opacity)
+        whole, scene = scene, reduced(scene, sh_degree=self.sh_degree, crop=crop, min_opacity=min_opacity)
+        if chosen.splats(scene) and not chosen.splats(whole):
+            raise ReconError("no triangle of the mesh is left", found="none inside of --crop", fix="give a larger box")
         if self.frame == "source":
             scene = in_source_coordinates(scene)
         scene = turned(scene, self.axes, self.up)

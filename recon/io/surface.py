@@ -26,10 +26,11 @@ def triangles_as_mesh(splats: Splats, min_opacity: float = 0.5) -> Mesh:
     """
     if splats.family != "triangle":
         raise ReconError(
-            "a mesh of splats",
+            "the scene has no mesh, and its splats are none",
             found=f"the family {splats.family!r}",
             wanted="triangles",
-            fix="run with --set splats.primitive=triangle --set splats.triangle.solid=true",
+            fix="make a mesh with `recon run` on its scene.yaml, or train --set splats.primitive=triangle "
+            "--set splats.triangle.solid=true",
         )
     solid = splats["opacity_logits"].detach().sigmoid() >= min_opacity
     if not bool(solid.any()):

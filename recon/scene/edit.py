@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import ReconError
-from recon.scene.nodes import Points, Splats
+from recon.scene.nodes import Mesh, Points, Splats
 from recon.scene.scene import Scene
 
 
@@ -34,6 +34,20 @@ def select_points(points: Points, keep: Tensor | slice) -> Points:
     )
 
 
+def select_faces(mesh: Mesh, keep: Tensor) -> Mesh:
+    """Triangles by mask [F], with the vertices that they use."""
+    faces = mesh.faces[keep]
+    used, numbers = torch.unique(faces, return_inverse=True)
+    return replace(
+        mesh,
+        vertices=mesh.vertices[used],
+        faces=numbers.reshape(-1, 3),
+        normals=None if mesh.normals is None else mesh.normals[used],
+        uvs=None if mesh.uvs is None else mesh.uvs[used],
+        colors=None if mesh.colors is None else mesh.colors[used],
+    )
+
+
 def with_sh_degree(splats: Splats, degree: int) -> Splats:
     """The splats with bands above `degree` cut off, or with zeros for those that are missing."""
     wanted, harmonics = (degree + 1) ** 2, splats["sh_coeffs"]
@@ -45,10 +59,11 @@ def with_sh_degree(splats: Splats, degree: int) -> Splats:
 def reduced(
     scene: Scene, *, sh_degree: int | None = None, crop: Sequence[float] | None = None, min_opacity: float = 0.0
 ) -> Scene:
-    """The scene with fewer or simpler splats; points are cropped, too.
+    """The scene with fewer or simpler splats; points and meshes are cropped, too.
 
-    sh_degree: highest degree of harmonics that stays.   crop: least x, y, z and greatest x, y, z of centres, world.
-    min_opacity: in [0, 1].   Raises ReconError when no splat is left.
+    sh_degree: highest degree of harmonics that stays.   crop: least x, y, z and greatest x, y, z, world, of the centres
+    of splats and of triangles with all of their vertices.   min_opacity: in [0, 1].
+    A mesh of which nothing is left leaves an empty node. Raises ReconError when no splat is left.
     """
     if crop is not None and not all(low < high for low, high in zip(crop[:3], crop[3:], strict=True)):
         raise ReconError(
@@ -68,6 +83,9 @@ def reduced(
                 content = with_sh_degree(content, sh_degree)
         elif isinstance(content, Points) and crop is not None:
             content = select_points(content, _inside(content.positions, crop))
+        elif isinstance(content, Mesh) and crop is not None:
+            whole = _inside(content.vertices, crop)[content.faces].all(1)
+            content = select_faces(content, whole) if bool(whole.any()) else None
         nodes.append(replace(node, content=content))
     return replace(scene, nodes=tuple(nodes))
 

@@ -21,8 +21,10 @@ def metrics(folder: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["ply", "compressed-ply", "spz", "spz4", "sog", "glb"])
+@pytest.mark.parametrize("name", ["ply", "compressed-ply", "spz", "spz4", "sog", "glb", "usd"])
 def test_splats_with_their_photos_measure_the_same(finished: Path, recon: Cli, name: str) -> None:
+    if name == "usd":
+        pytest.importorskip("pxr", reason="pip install usd-core")
     out = finished / "out"
     written = recon("export", out, "--format", name).out.strip()
     again = finished / "again"
@@ -164,7 +166,7 @@ def run_similarity(run: Path) -> Similarity:
 
 
 def test_captures_become_scenes_and_a_scene_yaml(finished: Path, recon: Cli) -> None:
-    for name in ("colmap", "nerfstudio"):
+    for name in ("colmap", "colmap-text", "nerfstudio"):
         folder = recon("export", finished / "out", "--format", name, "--to", finished / name).out.strip()
         out = finished / f"from-{name}"
         done = recon("import", folder, "--out", out, "--test", "02.png", "--quiet")

@@ -265,6 +265,16 @@ def test_until_mesh_makes_a_mesh_node_and_a_glb(finished: Path, tmp_path: Path, 
         path = work / f"a.{ {'mesh': 'glb', 'ply-mesh': 'ply'}.get(name, name) }"
         assert recon("export", out, "--format", name, "--to", path).code == 0
         assert len(trimesh.load(path, force="mesh", process=False).faces) == len(scene.mesh.faces)
+    low, middle, high = (scene.mesh.vertices.quantile(share, dim=0).tolist() for share in (0, 0.5, 1))
+    half = ("--crop", *low, middle[0], *high[1:])
+    assert recon("export", out, "--format", "ply-mesh", "--to", work / "half.ply", *half).code == 0
+    cropped = trimesh.load(work / "half.ply", force="mesh", process=False)
+    assert 0 < len(cropped.faces) < len(scene.mesh.faces) and cropped.vertices[:, 0].max() <= middle[0]
+    nothing = recon("export", out, "--format", "obj", "--crop", *low, *(x + 1e-6 for x in low))
+    assert nothing.code == 2 and "is left" in nothing.err
+    for name in ("obj", "points", "colmap"):
+        pointless = recon("export", out, "--format", name, "--sh-degree", 0, "--min-opacity", 0.1)
+        assert pointless.code == 2 and f"found --format {name}, which has none" in pointless.err
     # The mesh may start another one; a file that is none is told.
     again = [*settings, "--set", f"mesh.init={work / 'a.ply'}", "--set", "mesh.texture=null"]
     assert recon("run", work / "scene.yaml", "--until", "mesh", *again).code == 0

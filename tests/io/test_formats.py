@@ -197,6 +197,24 @@ def test_usd_as_its_own_library_reads_it(tmp_path: Path) -> None:
         read_splats(path)
 
 
+def test_usd_holds_opaque_triangles_as_a_mesh(tmp_path: Path) -> None:
+    pytest.importorskip("pxr", reason="pip install usd-core")
+    from pxr import Usd, UsdGeom
+
+    splats = random_family("triangle", 20)
+    opaque = splats["opacity_logits"] > 0
+    path = tmp_path / "a.usdc"
+    FORMATS["usd"].write(Scene(nodes=(Node("s", splats),)), path)
+    stage = Usd.Stage.Open(str(path))
+    mesh = UsdGeom.Mesh.Get(stage, "/scene/triangles")
+    corners = np.asarray(mesh.GetPointsAttr().Get())
+    assert 0 < int(opaque.sum()) < 20
+    np.testing.assert_array_equal(corners, splats["vertices"][opaque].reshape(-1, 3).numpy())
+    assert len(mesh.GetDisplayColorPrimvar().Get()) == len(corners)
+    with pytest.raises(ReconError, match="USD holds Gaussians only: found splats of the family 'convex'"):
+        FORMATS["usd"].write(Scene(nodes=(Node("s", random_family("convex", 20)),)), path)
+
+
 def test_what_gsplat_exports(tmp_path: Path) -> None:
     """gsplat's own exporter, in the forms that we read."""
     exporter = pytest.importorskip("gsplat.exporter")

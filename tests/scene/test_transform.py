@@ -116,3 +116,15 @@ def test_reduced(tmp_path: Path) -> None:
         reduced(scene, min_opacity=0.9999)
     with pytest.raises(ReconError, match="least x y z"):
         reduced(scene, crop=(0, 0, 0, 1, 0, 1))
+
+
+def test_a_mesh_is_cropped_to_whole_triangles(tmp_path: Path) -> None:
+    mesh = asymmetric_scene.scene(tmp_path).mesh
+    assert mesh is not None and mesh.uvs is not None and mesh.normals is not None and mesh.colors is not None
+    scene = Scene(nodes=(Node("m", mesh),))
+    cut = reduced(scene, crop=(4.9, 4.9, 4.9, 6.1, 7.1, 5.1)).mesh  # without the vertex at z = 8
+    assert cut is not None and cut.uvs is not None and cut.normals is not None and cut.colors is not None
+    assert torch.equal(cut.vertices[cut.faces], mesh.vertices[mesh.faces[:1]])
+    for name in ("uvs", "normals", "colors"):
+        assert torch.equal(getattr(cut, name)[cut.faces], getattr(mesh, name)[mesh.faces[:1]])
+    assert reduced(scene, crop=(0, 0, 0, 1, 1, 1)).mesh is None

@@ -108,5 +108,13 @@ def _write_text(
             file.writelines(f"{i} {x} {y} {z} {r} {g} {b} 0\n" for i, ((x, y, z), (r, g, b)) in enumerate(rows, 1))
 
 
-FORMAT = Format("colmap", "photos and a COLMAP model in binary files", partial(write, False), folder=True)
-FORMAT_TEXT = Format("colmap", "photos and a COLMAP model in text files", partial(write, True), folder=True)
+FORMAT = Format(
+    "colmap",
+    "photos and a COLMAP model in binary files",
+    partial(write, False),
+    folder=True,
+    splats=lambda scene: False,
+)
+FORMAT_TEXT = Format(
+    "colmap", "photos and a COLMAP model in text files", partial(write, True), folder=True, splats=lambda scene: False
+)

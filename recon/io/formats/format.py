@@ -37,6 +37,8 @@ class Format:
     """Whether a file with these first bytes (up to 4096) is of the format."""
     folder: bool = False
     """Whether a folder is written."""
+    splats: Callable[[Scene], bool] = lambda scene: True
+    """Whether splats of the scene are written, and choosing among them means something."""
 
 
 def splats_of(scene: Scene) -> Splats:

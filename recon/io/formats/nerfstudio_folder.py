@@ -75,4 +75,6 @@ def _applied(scene: Scene) -> dict[str, Any]:
     return applied | ({"applied_scale": scale} if abs(scale - 1) > 1e-12 else {})
 
 
-FORMAT = Format("nerfstudio", "transforms.json with photos, masks and points", write, folder=True)
+FORMAT = Format(
+    "nerfstudio", "transforms.json with photos, masks and points", write, folder=True, splats=lambda scene: False
+)

@@ -43,8 +43,14 @@ PLY = Format(
     lambda path, head: head.startswith(b"ply"),
 )
 GAUSSIANS = Format("gaussians.ply", "surfels and exponentials as Gaussians", _gaussians)
-MESH = Format("mesh.glb", "the mesh, or opaque triangles as one", _mesh)
-OBJ = Format("mesh.obj", "the same as OBJ", _mesh)
-PLY_MESH = Format("mesh.ply", "the same as PLY, without a texture", _mesh)
-STL = Format("mesh.stl", "the same as STL, without colours", _mesh)
-POINTS = Format("points.ply", "the points that the splats started at", _points)
+
+
+def _of_splats(scene: Scene) -> bool:
+    return scene.mesh is None
+
+
+MESH = Format("mesh.glb", "the mesh, or opaque triangles as one", _mesh, splats=_of_splats)
+OBJ = Format("mesh.obj", "the same as OBJ", _mesh, splats=_of_splats)
+PLY_MESH = Format("mesh.ply", "the same as PLY, without a texture", _mesh, splats=_of_splats)
+STL = Format("mesh.stl", "the same as STL, without colours", _mesh, splats=_of_splats)
+POINTS = Format("points.ply", "the points that the splats started at", _points, splats=lambda scene: False)

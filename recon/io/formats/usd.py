@@ -12,6 +12,7 @@ import numpy as np
 from recon.errors import ReconError
 from recon.io.formats.format import Format, array, as_splats, damaged, empty_gaussians, file_size, gaussians_of, rows
 from recon.io.formats.quantize import unit
+from recon.io.surface import triangles_as_mesh
 from recon.scene import Mesh, Scene, Splats, View
 from recon.scene.atomic import atomic_path
 from recon.scene.families.appearance import logarithms, logits
@@ -23,7 +24,8 @@ _SENSOR = 36.0
 
 
 def write(scene: Scene, path: Path) -> None:
-    """The axes are the scene's own; the stage says that y is up. A mesh keeps its vertex colours and no texture."""
+    """The axes are the scene's own; the stage says that y is up. A mesh keeps its vertex colours and no texture; opaque
+    triangles become one."""
     pxr = _library()
     if path.suffix.lower() not in _SUFFIXES:
         raise ReconError(f"{path}: USD", found=f"the suffix {path.suffix!r}", wanted=", ".join(_SUFFIXES))
@@ -34,10 +36,12 @@ def write(scene: Scene, path: Path) -> None:
     if scene.metric:
         pxr.UsdGeom.SetStageMetersPerUnit(stage, 1.0)
     stage.SetDefaultPrim(pxr.UsdGeom.Xform.Define(stage, "/scene").GetPrim())
-    if scene.splats is not None:
+    if scene.splats is not None and scene.splats.family == "triangle":
+        _write_mesh(pxr, stage, "/scene/triangles", triangles_as_mesh(scene.splats))
+    elif scene.splats is not None:
         _write_splats(pxr, stage, gaussians_of(scene, "USD"))
     if scene.mesh is not None:
-        _write_mesh(pxr, stage, scene.mesh)
+        _write_mesh(pxr, stage, "/scene/mesh", scene.mesh)
     for index, view in enumerate(scene.views):
         _write_camera(pxr, stage, f"/scene/cameras/view_{index:04d}", view)
     with atomic_path(path) as temporary:
@@ -68,8 +72,8 @@ def _write_splats(pxr: Any, stage: Any, splats: Splats) -> None:
     prim.CreateExtentAttr(Vt.Vec3fArray.FromNumpy(extent))
 
 
-def _write_mesh(pxr: Any, stage: Any, mesh: Mesh) -> None:
-    Vt, prim = pxr.Vt, pxr.UsdGeom.Mesh.Define(stage, "/scene/mesh")
+def _write_mesh(pxr: Any, stage: Any, place: str, mesh: Mesh) -> None:
+    Vt, prim = pxr.Vt, pxr.UsdGeom.Mesh.Define(stage, place)
     vertices = mesh.vertices.numpy()
     prim.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(vertices))
     prim.CreateFaceVertexCountsAttr(Vt.IntArray.FromNumpy(np.full(len(mesh.faces), 3, np.int32)))
