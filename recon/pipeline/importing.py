@@ -14,7 +14,7 @@ from recon.errors import ReconError
 from recon.events import Listener, StageFinished, StageStarted
 from recon.geometry import rigid
 from recon.geometry.camera import Camera
-from recon.io.formats import read_splats
+from recon.io.formats import read_splats, unpacked_sog
 from recon.io.nerfstudio_run import is_run, read_run
 from recon.pipeline import environment
 from recon.pipeline.config import RunConfig
@@ -49,6 +49,7 @@ class Source:
 
 def open_source(path: Path, drop_broken: bool = False) -> Source | None:
     """The splats at `path`; None when it is a folder or a JSON file of photos and cameras instead."""
+    path = unpacked_sog(path) or path
     if is_run(path):
         found = read_run(path)
         return Source(found.splats, hash_splats(found.checkpoint), found.run_from_source, found.data, found.antialias)

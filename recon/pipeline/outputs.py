@@ -110,7 +110,10 @@ def evaluate_scene(scene: Scene, out: Path, events: Listener, truth: Truth | Non
     pictures = [one.with_repair(repaired.get(one.name)) for one in pictures]
     metrics = {name: values for name, values in metrics.items() if values}
     if "test" not in metrics and "train" not in metrics:
-        raise ReconError(f"{out}: no view of the scene has a photo to compare with", fix="run the poses stage again")
+        raise ReconError(
+            f"{out}: no view of the scene has a photo to compare with",
+            fix="add photos: run the poses stage again, or `recon import` with --images",
+        )
     write_json_atomic(out / "metrics.json", metrics)
     events(FileWritten(str(out / "metrics.json")))
     return Evaluation(metrics, tuple(pictures))

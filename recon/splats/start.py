@@ -11,7 +11,7 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.events import Listener, StageWarning
 from recon.io.files import unreadable
-from recon.io.formats import read_splats
+from recon.io.formats import read_splats, unpacked_sog
 from recon.scene import Splats
 from recon.scene.edit import with_sh_degree
 from recon.scene.store import DOCUMENT, SceneStore
@@ -20,8 +20,9 @@ from recon.splats.families.exponential import GAUSSIAN_SHAPE
 
 def given_splats(path: Path) -> Splats:
     """Splats of a file, or of the scene in a folder of ours. ReconError when there are none."""
-    if not path.is_dir() and path.name != DOCUMENT:
-        return read_splats(path)
+    file = unpacked_sog(path) or path
+    if not file.is_dir() and file.name != DOCUMENT:
+        return read_splats(file)
     splats = SceneStore(path if path.is_dir() else path.parent).load().splats
     if splats is None:
         raise ReconError(f"{path}: no splats to start from", fix="run `recon run` on its scene.yaml")
@@ -31,6 +32,7 @@ def given_splats(path: Path) -> Splats:
 def hash_splats(path: Path) -> str:
     """SHA-256, hex, of what `given_splats` reads. Published data of a scene never changes, so its document stands for
     them."""
+    path = unpacked_sog(path) or path
     try:
         with (path / DOCUMENT if path.is_dir() else path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,24 @@ def test_splats_with_their_photos_measure_the_same(finished: Path, recon: Cli, n
     assert (again / "renders" / "test" / "02.png").is_file()
     exported = recon("export", again).out.strip()
     assert len(read_splats(Path(exported))) == len(read_splats(out / "exports" / "splats.ply"))
+
+
+def test_a_folder_with_what_a_sog_holds(finished: Path, recon: Cli) -> None:
+    file, folder = Path(recon("export", finished / "out", "--format", "sog").out.strip()), finished / "unpacked"
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(folder)
+    scenes = []
+    for number, source in enumerate((file, folder, folder / "meta.json")):
+        assert recon("import", source, "--out", finished / f"sog-{number}", "--quiet").code == 0
+        scenes.append(SceneStore(finished / f"sog-{number}").load().splats)
+    assert scenes[0] is not None
+    for other in scenes[1:]:
+        assert other is not None and torch.equal(scenes[0]["means"], other["means"])
+    tuned = ("--set", f"splats.init.file={folder}", "--set", f"output={finished / 'tuned'}", "--quiet")
+    done = recon("run", finished / "scene.yaml", "--until", "splats", *tuned)
+    assert done.code == 0, done.err
+    nothing = recon("eval", finished / "sog-0", "--quiet")
+    assert nothing.code == 2 and "`recon import` with --images" in nothing.err
 
 
 def test_fine_tuning_goes_on_from_the_imported_splats(finished: Path, recon: Cli) -> None:

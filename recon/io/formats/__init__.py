@@ -51,6 +51,12 @@ def format_of(path: Path) -> str | None:
     return None
 
 
+def unpacked_sog(path: Path) -> Path | None:
+    """The meta.json of a folder with what a .sog file holds; None for anything else."""
+    meta = path / "meta.json"
+    return meta if meta.is_file() and any(path.glob("means*.webp")) else None
+
+
 def read_splats(path: Path, drop_broken: bool = False) -> Splats:
     """Splats from a file in any format that can be read, every number of them finite.
 
