@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,12 +20,13 @@ from recon.evaluate.image import psnr
 from recon.evaluate.renderer import SplatRenderer
 from recon.geometry import quaternion, spherical_harmonics
 from recon.io.formats import FORMATS, read_splats
-from recon.scene import Scene, Splats
+from recon.scene import Node, Scene, Splats
 from recon.scene.edit import select
 from recon.scene.folder import output_folder
 from recon.scene.store import SceneStore
 
-_NAMES = ("ply", "glb", "compressed-ply", "splat", "spz", "spz4", "sog")
+_NAMES = ("ply", "glb", "usd", "compressed-ply", "splat", "spz", "spz4", "sog")
+_INSTALLED = tuple(name for name in _NAMES if name != "usd" or importlib.util.find_spec("pxr") is not None)
 _DIRECTIONS = 6
 _SHARE = 0.99
 
@@ -35,8 +37,8 @@ class Options:
 
     scene: Annotated[Path, tyro.conf.Positional]
     """Output folder of a run."""
-    formats: tuple[str, ...] = _NAMES
-    """Formats to compare."""
+    formats: tuple[str, ...] = _INSTALLED
+    """Formats to compare; by default all, `usd` where usd-core is installed."""
     views: int = 4
     """Pictures to compare, of the first views."""
     out: Path | None = None
@@ -53,6 +55,7 @@ def main(options: Options) -> None:
         found = None if scene.splats is None else f"splats of the family {scene.splats.family}"
         raise ReconError(f"{options.scene}: formats are compared on Gaussians seen from views", found=found)
     original = scene.splats
+    scene = replace(scene, nodes=(Node("splats", original, kind="scene"),), relations=())  # no mesh weighs in
     what = f"{len(original)} Gaussians, harmonics of degree {original.sh_degree}; errors that 99 % stay below"
     report = Report(f"{what}, pictures of {min(options.views, len(scene.views))} views against those before")
     rows: list[list[object]] = []

@@ -39,7 +39,7 @@ _TEMPORARY = ".tmp-"
 class SceneStore:
     """Reads and publishes the scene of one output folder."""
 
-    def __init__(self, root: Path, buffer_limit: int = BUFFER_LIMIT) -> None:
+    def __init__(self, root: Path | str, buffer_limit: int = BUFFER_LIMIT) -> None:
         self.root = Path(root)
         self.buffer_limit = buffer_limit
         # Data that lies in published folders already, by the content's identity. The content is kept, so that the
