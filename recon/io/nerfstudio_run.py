@@ -25,9 +25,9 @@ from recon.scene.transform import Similarity
 
 CONFIG = "config.yml"
 _MODELS, _TRANSFORMS = "nerfstudio_models", "dataparser_transforms.json"
+
 _NAMES = {
-    "means": "means", "quats": "quats", "log_scales": "scales", "opacity_logits": "opacities",
-    "dc": "features_dc", "rest": "features_rest",
+    "means": "means", "quats": "quats", "log_scales": "scales", "opacity_logits": "opacities", "dc": "features_dc",
 }  # fmt: skip
 
 
@@ -100,9 +100,7 @@ def _newest(folder: Path) -> Path:
 def _splats(checkpoint: Path) -> Splats:
     try:
         with torch.serialization.safe_globals(list(SAFE_GLOBALS)):
-            state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        tensors: Mapping[str, Tensor] = state["pipeline"]
-        found = {ours: _parameter(tensors, theirs) for ours, theirs in _NAMES.items()}
+            return Splats("gaussian", _parameters(checkpoint))
     except Exception as error:  # whatever unpickling a damaged file raises
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ReconError(
@@ -110,18 +108,27 @@ def _splats(checkpoint: Path) -> Splats:
             found=first[:100],
             fix="export it with ns-export gaussian-splat",
         ) from None
-    count = len(found["means"])
-    params = {
-        "means": found["means"], "quats": found["quats"], "log_scales": found["log_scales"],
-        "opacity_logits": found["opacity_logits"].reshape(count),
-        "sh_coeffs": torch.cat([found["dc"].reshape(count, 1, 3), found["rest"].reshape(count, -1, 3)], dim=1),
-    }  # fmt: skip
-    return Splats("gaussian", params)
 
 
-def _parameter(tensors: Mapping[str, Tensor], name: str) -> Tensor:
-    key = next(key for key in tensors if key.endswith(f"gauss_params.{name}"))
-    return tensors[key].float()
+def _parameters(checkpoint: Path) -> dict[str, Tensor]:
+    """Copies, each with the file opened anew: it is mapped, and what was read of it counts as memory while it is open."""
+    params = {ours: _mapped(checkpoint, theirs).float().clone() for ours, theirs in _NAMES.items()}
+    count = len(params["means"])
+    params["opacity_logits"] = params["opacity_logits"].reshape(count)
+    dc = params.pop("dc").reshape(count, 3)
+    rest = _mapped(checkpoint, "features_rest").reshape(count, -1, 3)
+    params["sh_coeffs"] = torch.empty(count, 1 + rest.shape[1], 3)
+    params["sh_coeffs"][:, 0], params["sh_coeffs"][:, 1:] = dc, rest
+    return params
+
+
+def _mapped(checkpoint: Path, name: str) -> Tensor:
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    tensors: Mapping[str, Tensor] = state["pipeline"]
+    key = next((key for key in tensors if key.endswith(f"gauss_params.{name}")), None)
+    if key is None:
+        raise KeyError(f"no {name} in it")
+    return tensors[key]
 
 
 def _data(config: Mapping[str, Any]) -> Path | None:

@@ -21,7 +21,7 @@ from recon.pipeline.config import RunConfig
 from recon.pipeline.run import run
 from recon.pipeline.stage import artifact_key
 from recon.scene import Node, Scene, Splats, View
-from recon.scene.edit import centers, select
+from recon.scene.edit import PLACES, centers, select
 from recon.scene.store import SceneStore
 from recon.scene.transform import Similarity, transform_splats
 from recon.splats.start import hash_splats
@@ -115,7 +115,9 @@ def import_scene(
 def views_around(splats: Splats, up: Sequence[float]) -> tuple[View, ...]:
     """Cameras in a ring that see most of the splats from outside."""
     if len(splats) > _ENOUGH:
-        splats = select(splats, torch.linspace(0, len(splats) - 1, _ENOUGH).long())
+        # Of what is asked about only: all of it, with harmonics, is megabytes.
+        asked = {name: splats[name] for name in (*PLACES, "opacity_logits") if name in splats.params}
+        splats = select(Splats(splats.family, asked), torch.linspace(0, len(splats) - 1, _ENOUGH).long())
     places = centers(splats).double()
     weights = splats["opacity_logits"].double().sigmoid()
     middle = torch.stack([_weighted_quantile(places[:, axis], weights, 0.5) for axis in range(3)])

@@ -12,10 +12,13 @@ from recon.errors import ReconError
 from recon.scene.nodes import Mesh, Points, Splats
 from recon.scene.scene import Scene
 
+PLACES = ("means", "vertices", "points")
+"""Parameters that say where a primitive is; each family has one of them."""
+
 
 def centers(splats: Splats) -> Tensor:
     """[N, 3]: the mean of what a primitive is made of."""
-    place = next(splats[name] for name in ("means", "vertices", "points") if name in splats.params)
+    place = next(splats[name] for name in PLACES if name in splats.params)
     return place.reshape(len(splats), -1, 3).mean(1)
 
 

@@ -202,16 +202,23 @@ def _decode(path: Path, text: bytes, load: Callable[[str], bytes]) -> Splats:
         logs = least + fixed / 65535 * span
         with np.errstate(over="ignore"):  # a damaged range: what is not finite is refused by the caller
             arrays["means"][piece] = np.sign(logs) * np.expm1(np.abs(logs))
+    del fixed_low, fixed_high
     turned = quats.texels(count)
     if (turned[:, 3] < _DROPPED).any():
         raise damaged(path, "SOG", "a rotation without its largest component")
     for piece in rows(count):
         others = (turned[piece, :3] / 255 - 0.5) * 2**0.5
         arrays["quats"][piece] = from_smallest_three(turned[piece, 3].astype(np.int64) - _DROPPED, others)
-    arrays["log_scales"][:] = meta.numbers("scales", "codebook", 256)[scales.texels(count)[:, :3]]
-    shades = colors.texels(count)
-    arrays["sh_coeffs"][:, 0] = meta.numbers("sh0", "codebook", 256)[shades[:, :3]]
-    arrays["opacity_logits"][:] = opacity_logits(shades[:, 3])
+    del turned
+    sizes, levels = meta.numbers("scales", "codebook", 256), scales.texels(count)
+    for piece in rows(count):
+        arrays["log_scales"][piece] = sizes[levels[piece, :3]]
+    del levels
+    shades, levels = meta.numbers("sh0", "codebook", 256), colors.texels(count)
+    for piece in rows(count):
+        arrays["sh_coeffs"][piece, 0] = shades[levels[piece, :3]]
+        arrays["opacity_logits"][piece] = opacity_logits(levels[piece, 3])
+    del levels
     if centroids is not None and labels is not None:
         _decode_rest(meta, arrays["sh_coeffs"], centroids, labels)
     return as_splats(arrays)
@@ -230,11 +237,11 @@ def _decode_rest(meta: _Meta, harmonics: np.ndarray, centroids: _Image, labels: 
     table = meta.numbers("shN", "codebook", 256)[centroids.texels(size * per_channel)[:, :3]]
     entries = table.reshape(size, per_channel, 3)
     texels = labels.texels(count)
-    numbers = texels[:, 0] + texels[:, 1].astype(np.int64) * 256
-    if numbers.max() >= size:
-        raise damaged(meta.path, "SOG", f"entry {numbers.max()} of a palette of {size}")
     for piece in rows(count):
-        harmonics[piece, 1:] = entries[numbers[piece]]
+        numbers = texels[piece, 0] + texels[piece, 1].astype(np.int64) * 256
+        if numbers.max() >= size:
+            raise damaged(meta.path, "SOG", f"entry {numbers.max()} of a palette of {size}")
+        harmonics[piece, 1:] = entries[numbers]
 
 
 class _Meta:
