@@ -111,7 +111,7 @@ def _splats(checkpoint: Path) -> Splats:
 
 
 def _parameters(checkpoint: Path) -> dict[str, Tensor]:
-    """Copies, each with the file opened anew: it is mapped, and what was read of it counts as memory while it is open."""
+    """Copies, each with the file opened anew: it is mapped, and what was read of it counts as memory meanwhile."""
     params = {ours: _mapped(checkpoint, theirs).float().clone() for ours, theirs in _NAMES.items()}
     count = len(params["means"])
     params["opacity_logits"] = params["opacity_logits"].reshape(count)
