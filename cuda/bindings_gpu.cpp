@@ -105,6 +105,48 @@ NB_MODULE(_cuda, m) {
         "family"_a, "args"_a, nb::kw_only(), "count"_a, "instances"_a, "tile_ranges"_a, "v_image"_a, "v_alpha"_a, "v_median_depth"_a,
         "extra"_a, "moments"_a, "stream"_a);
     m.def(
+        "mesh_rasterize",
+        [](const MeshView<float>& view, Pointer keys, Pointer face_ids, Pointer depth, Pointer barycentrics, Pointer stream) {
+            gpu::run_mesh_rasterize(view, at<uint64_t>(keys), at<int32_t>(face_ids), at<float>(depth), at<float>(barycentrics), at<void>(stream));
+        },
+        "view"_a, nb::kw_only(), "keys"_a, "face_ids"_a, "depth"_a, "barycentrics"_a, "stream"_a);
+    m.def(
+        "mesh_rasterize_backward",
+        [](const MeshView<float>& view, Pointer face_ids, Pointer v_depth, Pointer v_barycentrics, Pointer v_q, Pointer stream) {
+            gpu::run_mesh_rasterize_backward(view, at<int32_t>(face_ids), at<float>(v_depth), at<float>(v_barycentrics), at<float>(v_q), at<void>(stream));
+        },
+        "view"_a, nb::kw_only(), "face_ids"_a, "v_depth"_a, "v_barycentrics"_a, "v_q"_a, "stream"_a);
+    m.def(
+        "interpolate",
+        [](const InterpolateArgs<float>& args, Pointer out, Pointer stream) { gpu::run_interpolate(args, at<float>(out), at<void>(stream)); },
+        "args"_a, nb::kw_only(), "out"_a, "stream"_a);
+    m.def(
+        "interpolate_backward",
+        [](const InterpolateArgs<float>& args, Pointer v_out, Pointer v_attributes, Pointer v_barycentrics, Pointer stream) {
+            gpu::run_interpolate_backward(args, at<float>(v_out), at<float>(v_attributes), at<float>(v_barycentrics), at<void>(stream));
+        },
+        "args"_a, nb::kw_only(), "v_out"_a, "v_attributes"_a, "v_barycentrics"_a, "stream"_a);
+    m.def(
+        "find_silhouettes",
+        [](const MeshView<float>& view, Pointer face_ids, Pointer depth, Pointer opposite, Pointer found, Pointer stream) {
+            gpu::run_find_silhouettes({view, at<int32_t>(face_ids), at<float>(depth), at<int32_t>(opposite)}, at<Silhouette>(found), at<void>(stream));
+        },
+        "view"_a, nb::kw_only(), "face_ids"_a, "depth"_a, "opposite"_a, "found"_a, "stream"_a);
+    m.def(
+        "antialias",
+        [](const MeshView<float>& view, Pointer found, int64_t count, Pointer image, int channels, Pointer out, Pointer stream) {
+            gpu::run_antialias(view, at<Silhouette>(found), count, at<float>(image), channels, at<float>(out), at<void>(stream));
+        },
+        "view"_a, nb::kw_only(), "found"_a, "count"_a, "image"_a, "channels"_a, "out"_a, "stream"_a);
+    m.def(
+        "antialias_backward",
+        [](const MeshView<float>& view, Pointer found, int64_t count, Pointer image, int channels, Pointer v_out, Pointer v_image, Pointer v_q,
+           Pointer stream) {
+            gpu::run_antialias_backward(view, at<Silhouette>(found), count, at<float>(image), channels, at<float>(v_out), at<float>(v_image),
+                                        at<float>(v_q), at<void>(stream));
+        },
+        "view"_a, nb::kw_only(), "found"_a, "count"_a, "image"_a, "channels"_a, "v_out"_a, "v_image"_a, "v_q"_a, "stream"_a);
+    m.def(
         "stereo_sweep", [](const StereoArgs<float>& args, Pointer stream) { gpu::run_stereo_sweep(args, at<void>(stream)); }, "args"_a,
         "stream"_a);
     m.def("adam", [](const AdamArgs<float>& args, Pointer stream) { gpu::run_adam(args, at<void>(stream)); }, "args"_a, "stream"_a);

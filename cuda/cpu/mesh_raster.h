@@ -4,16 +4,9 @@
 
 #include <cstdint>
 
-namespace recon {
+#include "recon/mesh_args.h"
 
-template <class Real>
-struct MeshView {
-    int64_t vertices = 0, faces = 0;
-    int width = 0, height = 0;
-    Real near = 0;                  // nearer surfaces are cut away
-    const Real* q = nullptr;        // [vertices, 3]
-    const int32_t* index = nullptr; // [faces, 3]
-};
+namespace recon {
 
 // face_ids [H, W], -1 where empty; depth [H, W] and barycentrics [H, W, 3], 0 where empty. Of equal depths the lower id wins.
 template <class Real>
@@ -28,16 +21,6 @@ void mesh_rasterize_backward(const MeshView<Real>& view, const int32_t* starts, 
                              const Real* v_barycentrics, Real* v_q);
 
 template <class Real>
-struct InterpolateArgs {
-    int64_t pixels = 0, faces = 0, rows = 0;  // rows of `attributes`
-    int channels = 0;
-    const int32_t* index = nullptr;      // [faces, 3] row of each corner; null: attributes are [faces, 3, channels]
-    const Real* attributes = nullptr;    // [rows, channels]
-    const int32_t* face_ids = nullptr;   // [pixels]
-    const Real* barycentrics = nullptr;  // [pixels, 3]
-};
-
-template <class Real>
 void interpolate(const InterpolateArgs<Real>& args, Real* out);
 
 // v_attributes [rows, channels] and v_barycentrics [pixels, 3] are overwritten; either may be null.
@@ -47,19 +30,6 @@ void interpolate_backward(const InterpolateArgs<Real>& args, const int32_t* star
 
 // For each edge of each face (edge i lies opposite to corner i) the third vertex of the face across it; -1 at a boundary.
 void opposite_vertices(const int32_t* index, int64_t faces, int64_t vertices, int32_t* opposite);
-
-// A silhouette between two neighbouring pixels: the edge's vertices, both pixels (nearer surface first) and where it crosses.
-struct Silhouette {
-    int32_t a, b, near_pixel, far_pixel;
-};
-
-template <class Real>
-struct AntialiasArgs {
-    MeshView<Real> view;
-    const int32_t* face_ids = nullptr;  // [H, W]
-    const Real* depth = nullptr;        // [H, W]
-    const int32_t* opposite = nullptr;  // [faces, 3]
-};
 
 // Silhouettes of every row [H + 1 starts]; call with null `found` to count.
 template <class Real>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gpu/args.h"
+#include "recon/mesh_args.h"
 #include "recon/stereo_args.h"
 #include "recon/training_args.h"
 
@@ -23,6 +24,17 @@ size_t bin_scratch_bytes(int64_t count, int64_t capacity, int tiles);
 int tile_key_bytes(int tiles);
 
 void run_stereo_sweep(const StereoArgs<float>&, void* stream);
+
+// See gpu/mesh.h.
+void run_mesh_rasterize(const MeshView<float>&, uint64_t* keys, int32_t* face_ids, float* depth, float* barycentrics, void* stream);
+void run_mesh_rasterize_backward(const MeshView<float>&, const int32_t* face_ids, const float* v_depth, const float* v_barycentrics, float* v_q, void* stream);
+void run_interpolate(const InterpolateArgs<float>&, float* out, void* stream);
+void run_interpolate_backward(const InterpolateArgs<float>&, const float* v_out, float* v_attributes, float* v_barycentrics, void* stream);
+void run_find_silhouettes(const AntialiasArgs<float>&, Silhouette* found, void* stream);
+void run_antialias(const MeshView<float>&, const Silhouette* found, int64_t count, const float* image, int channels, float* out, void* stream);
+void run_antialias_backward(const MeshView<float>&, const Silhouette* found, int64_t count, const float* image, int channels, const float* v_out,
+                            float* v_image, float* v_q, void* stream);
+
 void run_adam(const AdamArgs<float>&, void* stream);
 // total: 3 numbers of scratch.   out: loss, weighted mean |a - b|, weighted mean SSIM, on the device.
 void run_image_loss(const ImageLossArgs<float>&, double* total, float* out, void* stream);

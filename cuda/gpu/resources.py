@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TABLE = HERE / "resources.json"
 SLACK = 4
+OTHERS = ("mesh", "stereo", "training")
 
 
 def families() -> list[str]:
@@ -27,8 +28,8 @@ def families() -> list[str]:
 
 
 def compile_part(part: str) -> dict[str, dict[str, int]]:
-    """Registers and spilled bytes of the kernels of a family, of "stereo", or of "training"."""
-    source = f"{part}.cu" if part in ("stereo", "training") else "family.cu"
+    """Registers and spilled bytes of the kernels of a family or of another file of kernels."""
+    source = f"{part}.cu" if part in OTHERS else "family.cu"
     command = [
         "nvcc", "-std=c++17", "-arch=sm_90", "-O3", f"-DRECON_FAMILY={part}", f"-I{HERE.parent}",
         f"-I{HERE.parent / 'include'}", "-Xptxas", "-v", "-c", str(HERE / source), "-o", "/dev/null",
@@ -58,11 +59,7 @@ def main() -> None:
     if sys.argv[1:] not in (["check"], ["record"]):
         sys.exit(__doc__)
     with ThreadPoolExecutor(2) as pool:
-        found = {
-            key: value
-            for part in pool.map(compile_part, [*families(), "stereo", "training"])
-            for key, value in part.items()
-        }
+        found = {key: value for part in pool.map(compile_part, [*families(), *OTHERS]) for key, value in part.items()}
     if sys.argv[1] == "record":
         TABLE.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
         return

@@ -43,6 +43,9 @@ RECON_DEVICE void add(float* to, float value) { atomicAdd(to, value); }
 RECON_DEVICE void add(double* to, double value) { atomicAdd(to, value); }
 // The largest of what non-negative floats were offered: their bits are ordered like integers.
 RECON_DEVICE void offer(float* to, float value) { atomicMax(reinterpret_cast<int*>(to), __float_as_int(value)); }
+RECON_DEVICE void offer_least(uint64_t* to, uint64_t value) {
+    atomicMin(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(value));
+}
 
 // Stable sort of `count` pairs by `bits` low bits of the key. With a null `scratch` only *bytes is set.
 template <class Key>

@@ -1,4 +1,4 @@
-"""Differentiable rendering of triangle meshes on the CPU: rasterise, interpolate, antialias.
+"""Differentiable rendering of triangle meshes: rasterise, interpolate, antialias. On the CPU, and on CUDA in float32.
 
 As in nvdiffrast (Laine et al. 2020), but in the project's conventions: OpenCV axes, `world_to_camera`, K in pixels,
 pixel centres at 0.5. Vertices become homogeneous pixel coordinates q = K (R x + t), on which everything native works:
@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recon.render.library import core, kernels, pointer
+from recon.render.library import core, pointer
+from recon.render.mesh_passes import Drawing, Shares, passes
 
 NEAR = 1e-3
 """Default near plane, scene units."""
@@ -34,9 +35,9 @@ class Fragments:
     face_count: int
     """Number of faces of the mesh."""
     starts: Tensor = field(repr=False)
-    """[F + 1] int32: where each face's pixels begin in `pixels`."""
+    """[F + 1] int32: where each face's pixels begin in `pixels`; on the CPU, whose sums go by faces."""
     pixels: Tensor = field(repr=False)
-    """[covered] int32: flat indices of the covered pixels, sorted by face."""
+    """[covered] int32: flat indices of the covered pixels, sorted by face; on the CPU."""
 
     @property
     def mask(self) -> Tensor:
@@ -122,10 +123,26 @@ def antialias(
 def opposite_vertices(faces: Tensor, vertex_count: int) -> Tensor:
     """[F, 3] int32: across the edge opposite to corner i, the other face's third vertex; -1 at a boundary."""
     index = faces.to(torch.int32).contiguous()
+    if index.is_cuda:
+        return opposite_by_sorting(index, vertex_count)
     out = torch.empty_like(index)
     core.set_num_threads(torch.get_num_threads())
     core.opposite_vertices(index=pointer(index), faces=len(index), vertices=vertex_count, opposite=pointer(out))
     return out
+
+
+def opposite_by_sorting(index: Tensor, vertex_count: int) -> Tensor:
+    """`opposite_vertices` of [F, 3] int32 on any device: edges sorted by their vertices find each other."""
+    corners = index.reshape(-1)
+    ends = torch.stack([index.roll(-1, 1), index.roll(-2, 1)], -1).reshape(-1, 2).long().sort(1).values
+    keys, order = (ends[:, 0] * vertex_count + ends[:, 1]).sort(stable=True)
+    _, group, counts = torch.unique_consecutive(keys, return_inverse=True, return_counts=True)
+    first = (counts.cumsum(0) - counts)[group]
+    place = torch.arange(len(keys), device=index.device)
+    # Of several others the first one, as on the CPU.
+    other = torch.where(place == first, place + 1, first).clamp(max=max(len(keys) - 1, 0))
+    found = torch.where(counts[group] > 1, corners[order[other]], -1)
+    return torch.empty_like(corners).index_copy_(0, order, found.to(torch.int32)).reshape(index.shape)
 
 
 def _index(faces: Tensor, rows: Tensor) -> Tensor:
@@ -138,30 +155,12 @@ def _index(faces: Tensor, rows: Tensor) -> Tensor:
     return faces.to(torch.int32).contiguous()
 
 
-def _view(native: Any, q: Tensor, index: Tensor, width: int, height: int, near: float) -> Any:
-    return native.MeshView(
-        vertices=len(q), faces=len(index), width=width, height=height, near=near, q=pointer(q), index=pointer(index)
-    )
-
-
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, index: Tensor, width: int, height: int, near: float) -> tuple[Tensor, ...]:
-        q, native = q.contiguous(), kernels(q)
-        face_ids = torch.empty(height, width, dtype=torch.int32)
-        depth, barycentrics = q.new_empty(height, width), q.new_empty(height, width, 3)
-        native.mesh_rasterize(
-            _view(native, q, index, width, height, near),
-            face_ids=pointer(face_ids), depth=pointer(depth), barycentrics=pointer(barycentrics),
-        )  # fmt: skip
-        starts = torch.empty(len(index) + 1, dtype=torch.int32)
-        pixels = torch.empty(height * width, dtype=torch.int32)
-        core.group_pixels(
-            face_ids=pointer(face_ids), count=height * width, faces=len(index), starts=pointer(starts),
-            pixels=pointer(pixels),
-        )  # fmt: skip
-        pixels = pixels[: int(starts[-1])]
-        ctx.save_for_backward(q, index, starts, pixels)
+        q = q.contiguous()
+        face_ids, depth, barycentrics, starts, pixels = passes(q).rasterize(Drawing(q, index, width, height, near))
+        ctx.save_for_backward(q, index, face_ids, starts, pixels)
         ctx.size = (width, height, near)
         ctx.mark_non_differentiable(face_ids, starts, pixels)
         ctx.set_materialize_grads(False)
@@ -169,15 +168,12 @@ class _Rasterize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        q, index, starts, pixels = ctx.saved_tensors
+        q, index, *seen = ctx.saved_tensors
         v_depth, v_barycentrics = (None if g is None else g.contiguous() for g in gradients[1:3])
         if v_depth is None and v_barycentrics is None:
             return (None,) * 5
-        v_q, native = torch.empty_like(q), kernels(q)
-        native.mesh_rasterize_backward(
-            _view(native, q, index, *ctx.size), starts=pointer(starts), pixels=pointer(pixels),
-            v_depth=pointer(v_depth), v_barycentrics=pointer(v_barycentrics), v_q=pointer(v_q),
-        )  # fmt: skip
+        drawing = Drawing(q, index, *ctx.size)
+        v_q = passes(q).rasterize_backward(drawing, (seen[0], seen[1], seen[2]), v_depth, v_barycentrics)
         return v_q, None, None, None, None
 
 
@@ -189,37 +185,23 @@ class _Interpolate(torch.autograd.Function):
         if attributes.dtype != barycentrics.dtype:
             raise ValueError(f"attributes are {attributes.dtype}; the fragments {barycentrics.dtype}")
         attributes, barycentrics = attributes.contiguous(), barycentrics.contiguous()
-        out = attributes.new_empty(*fragments.face_ids.shape, attributes.shape[-1])
-        native = kernels(attributes)
-        native.interpolate(_attributes(native, attributes, index, barycentrics, fragments), out=pointer(out))
         ctx.save_for_backward(attributes, index, barycentrics)
         ctx.fragments = fragments
-        return out
+        return passes(attributes).interpolate(_shares(index, barycentrics, fragments), attributes)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         attributes, index, barycentrics = ctx.saved_tensors
-        fragments: Fragments = ctx.fragments
-        v_out = gradients[0].contiguous()
-        v_attributes = torch.empty_like(attributes) if ctx.needs_input_grad[0] else None
-        v_barycentrics = torch.empty_like(barycentrics) if ctx.needs_input_grad[2] else None
-        native = kernels(attributes)
-        native.interpolate_backward(
-            _attributes(native, attributes, index, barycentrics, fragments), starts=pointer(fragments.starts),
-            grouped=pointer(fragments.pixels), v_out=pointer(v_out), v_attributes=pointer(v_attributes),
-            v_barycentrics=pointer(v_barycentrics),
-        )  # fmt: skip
+        wanted = (ctx.needs_input_grad[0], ctx.needs_input_grad[2])
+        v_attributes, v_barycentrics = passes(attributes).interpolate_backward(
+            _shares(index, barycentrics, ctx.fragments), attributes, gradients[0].contiguous(), wanted
+        )
         return v_attributes, None, v_barycentrics, None
 
 
-def _attributes(
-    native: Any, attributes: Tensor, index: Tensor | None, barycentrics: Tensor, fragments: Fragments
-) -> Any:
-    channels = attributes.shape[-1]
-    return native.InterpolateArgs(
-        pixels=fragments.face_ids.numel(), faces=fragments.face_count, rows=attributes.numel() // max(channels, 1),
-        channels=channels, index=pointer(index), attributes=pointer(attributes), face_ids=pointer(fragments.face_ids),
-        barycentrics=pointer(barycentrics),
+def _shares(index: Tensor | None, barycentrics: Tensor, fragments: Fragments) -> Shares:
+    return Shares(
+        index, fragments.face_ids, barycentrics, fragments.face_count, fragments.starts, fragments.pixels
     )  # fmt: skip
 
 
@@ -228,32 +210,18 @@ class _Antialias(torch.autograd.Function):
     def forward(ctx: Any, image: Tensor, q: Tensor, index: Tensor, fragments: Fragments, opposite: Tensor) -> Tensor:
         if image.dtype != q.dtype:
             raise ValueError(f"image is {image.dtype}; vertices are {q.dtype}")
-        image, q, native = image.contiguous(), q.contiguous(), kernels(q)
+        image, q = image.contiguous(), q.contiguous()
         height, width = fragments.face_ids.shape
-        view = _view(native, q, index, width, height, fragments.near)
-        starts = torch.empty(height + 1, dtype=torch.int64)
-        seen = {
-            "face_ids": pointer(fragments.face_ids), "depth": pointer(fragments.depth),
-            "opposite": pointer(opposite), "starts": pointer(starts),
-        }  # fmt: skip
-        found = torch.empty(native.find_silhouettes(view, **seen, found=0), 4, dtype=torch.int32)
-        native.find_silhouettes(view, **seen, found=pointer(found))
-        out = image.clone()
-        native.antialias(
-            view, found=pointer(found), count=len(found), image=pointer(image), channels=image.shape[2],
-            out=pointer(out),
-        )  # fmt: skip
-        ctx.save_for_backward(image, q, index, found)
         ctx.size = (width, height, fragments.near)
-        return out
+        drawing, native = Drawing(q, index, *ctx.size), passes(q)
+        found = native.silhouettes(drawing, fragments.face_ids, fragments.depth.contiguous(), opposite)
+        ctx.save_for_backward(image, q, index, found)
+        return native.antialias(drawing, found, image)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         image, q, index, found = ctx.saved_tensors
-        v_out = gradients[0].contiguous()
-        v_image, v_q, native = v_out.clone(), torch.empty_like(q), kernels(q)
-        native.antialias_backward(
-            _view(native, q, index, *ctx.size), found=pointer(found), count=len(found), image=pointer(image),
-            channels=image.shape[2], v_out=pointer(v_out), v_image=pointer(v_image), v_q=pointer(v_q),
-        )  # fmt: skip
+        v_image, v_q = passes(q).antialias_backward(
+            Drawing(q, index, *ctx.size), found, image, gradients[0].contiguous()
+        )
         return v_image, v_q, None, None, None

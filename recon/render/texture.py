@@ -62,9 +62,9 @@ def texel_footprint(
         index = faces.long()[face]
         q = homogeneous_pixels(vertices, world_to_camera, K).double()[index]
         slopes = torch.linalg.cross(q.roll(-1, 1), q.roll(-2, 1))
-        ray = torch.stack([covered[:, 1] + 0.5, covered[:, 0] + 0.5, torch.ones(len(covered))], -1).double()
+        ray = torch.stack([covered[:, 1] + 0.5, covered[:, 0] + 0.5, covered.new_ones(len(covered))], -1).double()
         total = (slopes * ray[:, None]).sum((1, 2))
-        corner = (uv[face] if uv.ndim == 3 else uv[index]).double() * size.double()
+        corner = (uv[face] if uv.ndim == 3 else uv[index]).double() * size.to(uv.device).double()
         weights = fragments.barycentrics[covered[:, 0], covered[:, 1]].double()
         rest = corner - (weights[..., None] * corner).sum(1, keepdim=True)
         by_pixel = torch.einsum("pia,pic->pac", slopes[..., :2], rest) / total[:, None, None]

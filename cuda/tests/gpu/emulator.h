@@ -157,6 +157,7 @@ inline void copy_word(const float* from, float* to) { std::memcpy(to, from, 16);
 inline void add(float* to, float value) { *to += value; }
 inline void add(double* to, double value) { *to += value; }
 inline void offer(float* to, float value) { *to = std::max(*to, value); }
+inline void offer_least(uint64_t* to, uint64_t value) { *to = std::min(*to, value); }
 
 template <class Key>
 void sort_pairs(void* scratch, size_t* bytes, const Key* keys, Key* keys_out, const int32_t* values, int32_t* values_out,

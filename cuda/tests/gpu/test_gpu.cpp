@@ -4,8 +4,8 @@
 #include <random>
 #include <vector>
 
-#include "../check.h"
 #include "../random_scene.h"
+#include "compare.h"
 #include "cpu/thread_pool.h"
 #include "gpu/adam.h"
 #include "gpu/bin.h"
@@ -25,15 +25,6 @@ struct Case {
     bool depth, normal, extra;
     int64_t capacity;  // 0: as many as there are
 };
-
-// Largest difference over the largest magnitude. Both round differently in exp2 and log2.
-void compare(const char* what, const std::vector<float>& found, const std::vector<float>& wanted, double tolerance) {
-    double largest = 1e-6, worst = 0;
-    for (float x : wanted) largest = std::fmax(largest, std::fabs(x));
-    for (size_t i = 0; i < found.size(); ++i) worst = std::fmax(worst, std::fabs(double(found[i]) - double(wanted[i])));
-    check::near(what, int(found.size()), worst / largest, 0, tolerance);
-    if (!(worst / largest <= tolerance)) std::printf("  largest %g\n", largest);
-}
 
 struct Frame {
     std::vector<float> image, transmittance, median, v_sh, v_features, v_camera, v_probe;
