@@ -5,7 +5,7 @@ Lives beside `errors.py` and `config.py` because stages send events and must not
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +38,18 @@ class Progress:
     """Training loss of the latest step or its running mean."""
     psnr: float | None = None
     """PSNR on training photos, dB, running mean."""
+
+
+@dataclass(frozen=True)
+class PhotosPlaced:
+    """Where photos were taken from is known as far as `snapshot` says; what comes later takes its place."""
+
+    stage: str
+    photos: Sequence[Any]
+    """`recon.scene.View`s, all that are to find a place; their cameras and poses may mean nothing yet."""
+    snapshot: Callable[[], Any]
+    """Makes a `recon.scene.Scene` of those that have one, with points where some are known. For listeners, while they
+    handle the event."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ class FileWritten:
     path: str
 
 
-Event = StageStarted | Progress | SplatsMoved | StageWarning | StageFinished | FileWritten
+Event = StageStarted | Progress | PhotosPlaced | SplatsMoved | StageWarning | StageFinished | FileWritten
 
 
 class Listener(Protocol):

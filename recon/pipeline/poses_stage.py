@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.errors import ReconError
-from recon.events import Progress, StageWarning
+from recon.events import PhotosPlaced, Progress, StageWarning
 from recon.geometry.open3d import inliers
 from recon.io.capture import Capture, Skipped, read_capture
 from recon.io.files import shorten
@@ -80,7 +80,9 @@ class PosesStage:
             context.events(StageWarning(self.name, "no view is held out, so quality on new views cannot be measured"))
         estimate, chosen = self._estimate(source, context)
         posed = estimate.scene
+        context.events(PhotosPlaced(self.name, source.views, lambda: posed))
         with_seeds = with_points(posed, self.config.poses.triangulate, seed=self.config.seed, events=context.events)
+        context.events(PhotosPlaced(self.name, source.views, lambda: with_seeds))
         prepared = self._prepare(with_seeds.views, context)
         cut_out = all(is_cut_out(view) for view in posed.split("train"))
         result, dense = self._with_dense_points(replace(with_seeds, views=prepared, provenance=()), cut_out, context)
@@ -109,6 +111,9 @@ class PosesStage:
         told = EstimatorSettings(
             config.sfm, config.pointmap, config.silhouette, config.min_registered, config.refine is True
         )
+        # Poses that came with the photos may still be corrected; they are where to look until then.
+        known = source if method == "known" else Scene()
+        context.events(PhotosPlaced(self.name, source.views, lambda: known))
         estimate = ESTIMATORS[method](told).estimate(PoseInput(source, self.config.seed, context.events))
         for one in estimate.left_out:
             context.events(StageWarning(self.name, f"{one.name} is left out: {one.reason}"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recon.scene import Splats
+from recon.scene import Points, Splats
+from recon.scene.content import to_arrays
 from recon.scene.families import FAMILIES
 from recon.scene.families.appearance import SH
 
@@ -38,6 +39,15 @@ def pack_frame(splats: Splats, frame: int, iteration: int) -> bytes:
             arrays[attribute] = values.astype(np.float16) if small else values
     metadata = {"frame": str(frame), "family": splats.family, "iteration": str(iteration)}
     return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
+
+
+def pack_points(points: Points, frame: int) -> bytes:
+    """The same of points."""
+    from safetensors.numpy import save
+
+    every = max(1, -(-len(points.positions) // MAX_SPLATS))
+    arrays = to_arrays(Points(points.positions[::every].contiguous(), points.colors[::every].contiguous()))
+    return bytes(save(arrays, {"frame": str(frame), "family": "points", "iteration": "0"}))
 
 
 def _thinned(splats: Splats) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ both of them touch is a few attributes of simple types and one condition.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
@@ -13,6 +14,7 @@ import time
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -20,7 +22,8 @@ from pydantic import TypeAdapter
 
 from recon import events
 from recon.viewer import messages
-from recon.viewer.frames import pack_frame
+from recon.viewer.frames import pack_frame, pack_points
+from recon.viewer.photos import photos_message, small_picture
 
 LOG = logging.getLogger("recon.viewer")
 
@@ -55,6 +58,9 @@ class LiveRun:
         self._frame: tuple[int, bytes] | None = None
         self._frames = 0
         self._next_frame = 0.0
+        self._photos: dict[str, Path] = {}
+        self._pictures: dict[str, bytes] = {}
+        self._one_picture = asyncio.Lock()
         self._changed = threading.Condition()
         self.interrupted = False
         """Ctrl-C ended the run, rather than a page."""
@@ -79,6 +85,8 @@ class LiveRun:
                 self._tell(messages.Warned(stage, message))
             case events.StageFinished():
                 self._tell(messages.StageFinished(event.stage, event.seconds, event.interrupted, event.summary))
+            case events.PhotosPlaced():
+                self._place(event)
             case events.SplatsMoved():
                 self._maybe_frame(event)
             case events.FileWritten():
@@ -109,6 +117,15 @@ class LiveRun:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._offer, frame)
 
+    def _place(self, event: events.PhotosPlaced) -> None:
+        """Always, and not only for pages that watch: it comes a few times in a run, and to those that come later."""
+        scene = event.snapshot()
+        self._photos = {view.name: view.photo.path for view in event.photos if view.photo is not None}
+        self._tell(photos_message(event.photos, scene.views))
+        if scene.points is not None and self._loop is not None:
+            self._frames += 1
+            self._loop.call_soon_threadsafe(self._offer, (self._frames, pack_points(scene.points, self._frames)))
+
     def _tell(self, message: Any) -> None:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._broadcast, message)
@@ -135,6 +152,17 @@ class LiveRun:
             self._clients.discard(client)
             self._watched = bool(self._clients)
         return socket
+
+    async def picture(self, name: str) -> bytes | None:
+        """A small JPEG of a photo of the run; None when it has none of that name. Raises ReconError when the photo
+        cannot be decoded."""
+        path = self._photos.get(name)
+        if path is None:
+            return None
+        async with self._one_picture:  # the run wants the cores more
+            if name not in self._pictures:
+                self._pictures[name] = await asyncio.to_thread(small_picture, path)
+        return self._pictures[name]
 
     async def close(self) -> None:
         """Say goodbye to all pages."""
@@ -176,6 +204,7 @@ class LiveRun:
             self._latest.pop("progress", None)
         if isinstance(message, messages.StageFinished):
             self._frame = None  # published: the files are the truth again
+            self._latest.pop("photos", None)
         text = _json(message)
         for client in list(self._clients):
             self._send(client, client.socket.send_str(text))

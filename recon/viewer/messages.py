@@ -1,7 +1,7 @@
 """What server and page say to each other. viewer/src/net/messages.ts is generated from this file.
 
 Every message is a JSON object with a literal `type`. Splats of a running optimisation come as binary frames: a
-safetensors file with a scene.gltf's attribute names, metadata `frame`, `family` and `iteration`.
+safetensors file with a scene.gltf's attribute names, metadata `frame`, `family` and `iteration`. So do points.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Keyframe:
-    """A camera that a path leads through."""
+    """A camera that a path leads through, or that a photo was taken with."""
 
     world_to_camera: Annotated[list[FiniteFloat], Len(16, 16)]
     """[4, 4] row by row, OpenCV axes."""
@@ -93,6 +93,27 @@ class StageFinished:
 
 
 @dataclass(frozen=True)
+class PhotoPlace:
+    """A photo, and where it was taken from."""
+
+    name: str
+    split: Literal["train", "test"]
+    camera: Keyframe | None
+    """null while that is not known. Lens distortion is left out."""
+    picture: bool
+    """GET api/photos/NAME gives a small picture of it."""
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Where photos of the run were taken from, as far as it is known; takes the place of what was said before. Points,
+    where there are some, come as a frame of the family "points"."""
+
+    photos: list[PhotoPlace]
+    type: Literal["photos"] = "photos"
+
+
+@dataclass(frozen=True)
 class RunState:
     """Whether the run goes on, and what pages have asked of it."""
 
@@ -130,5 +151,5 @@ class Ack:
     type: Literal["ack"] = "ack"
 
 
-ToPage = StageStarted | Progress | Warned | StageFinished | RunState
+ToPage = StageStarted | Progress | Warned | Photos | StageFinished | RunState
 ToServer = Control | Tune | Ack

@@ -120,6 +120,7 @@ class ViewerServer:
         app.router.add_post("/api/saved", self._save)
         if self.live is not None:
             app.router.add_get("/api/live", self.live.connect)
+            app.router.add_get("/api/photos/{name:.*}", self._photo)
         app.router.add_get("/scene/{path:.*}", self._scene_file)
         app.router.add_get("/{name}", self._page_file)
         return app
@@ -181,6 +182,17 @@ class ViewerServer:
         except OSError as error:
             return refuse(request, 507, f"{self.folder} cannot be written: {error.strerror}")
         return web.json_response({})
+
+    async def _photo(self, request: web.Request) -> web.StreamResponse:
+        assert self.live is not None
+        name = request.match_info["name"]
+        try:
+            picture = await self.live.picture(name)
+        except ReconError as error:
+            return refuse(request, 404, str(error))
+        if picture is None:
+            return refuse(request, 404, f"{name!r} is no photo of the run")
+        return web.Response(body=picture, content_type="image/jpeg", headers={"Cache-Control": "no-cache"})
 
     async def _page_file(self, request: web.Request) -> web.StreamResponse:
         # Their names hold a hash of what is in them.

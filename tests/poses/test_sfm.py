@@ -10,6 +10,7 @@ from textured_room import make_room
 
 from recon.geometry import rigid
 from recon.geometry.camera import Camera, Distortion
+from recon.poses.estimators.model_views import so_far
 from recon.poses.features import FeatureConfig
 from recon.poses.sfm.adjust import adjust
 from recon.poses.sfm.advice import advice, reason_left_out
@@ -21,6 +22,7 @@ from recon.poses.sfm.photos import read_photos
 from recon.poses.sfm.resection import locate
 from recon.poses.sfm.search import Found, doubts, search
 from recon.poses.sfm.world import moved_pose, world_from_model
+from recon.scene import View
 
 
 def found_in(shoot: Shoot, config: SfmConfig | None = None) -> list[Found]:
@@ -55,6 +57,20 @@ def test_a_search_repeats_itself() -> None:
     first, again = (found_in(shoot, SfmConfig(attempts=3)) for _ in range(2))
     assert [one.attempt for one in first] == [one.attempt for one in again]
     assert all(torch.equal(first[0].model.poses[k], again[0].model.poses[k]) for k in first[0].model.poses)
+
+
+def test_who_watches_a_search_hears_of_better_models_only() -> None:
+    shoot = make_shoot(4)
+    heard: list[Model] = []
+    config = SfmConfig(attempts=4)
+    found = search(shoot.photos, shoot.matches, config, 0, lambda done, total: None, heard.append)
+    scores = [weigh(model, shoot.matches, config).score for model in heard]
+    assert scores == sorted(scores) and scores[-1] == max(one.evidence.score for one in found)
+    world = so_far(
+        heard[-1], [View(f"{k}", Camera.pinhole(800, 600, 1.0), torch.eye(4)) for k in range(4)], heard[-1].positions
+    )
+    assert [view.name for view in world.views] == ["0", "1", "2", "3"]
+    assert world.points is not None and len(world.points.positions) == len(heard[-1].positions)
 
 
 def test_photos_zoomed_differently_get_focal_lengths_of_their_own() -> None:

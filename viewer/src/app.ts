@@ -3,10 +3,11 @@ import type { NavigationMode } from "./camera/navigation";
 import { ViewerError } from "./errors";
 import type { Files } from "./net/files";
 import { Live } from "./net/live";
-import type { Saved, Session } from "./net/messages";
+import type { Photos, Saved, Session } from "./net/messages";
 import { readSession } from "./net/session";
 import { Buffers } from "./scene/arrays";
 import { type NodeData, parseDocument, type SceneData } from "./scene/document";
+import { photoAddress, pictureOf, placedScene } from "./scene/placed";
 import { parseSafetensors } from "./scene/safetensors";
 import { Compare, type CompareMode } from "./ui/compare";
 import { download, h, onClick, section, select, slider } from "./ui/dom";
@@ -16,6 +17,7 @@ import { Edit } from "./ui/edit";
 import { Measure } from "./ui/measure";
 import { complain } from "./ui/message";
 import { LivePanel } from "./ui/live_panel";
+import { PhotoList } from "./ui/photos";
 import { SceneTree } from "./ui/scene_tree";
 import type { SplatLook } from "./splats/backend";
 import { Viewer } from "./view/viewer";
@@ -30,8 +32,9 @@ const MODES: Record<SplatLook["mode"], string> = {
 
 const MOVES: Record<NavigationMode, string> = { orbit: "Orbit", fly: "Fly", walk: "Walk" };
 
-/** Layer of the splats of a run that goes on. */
+/** Layers of a run that goes on. */
 const LIVE_ID = "splats in training";
+const LIVE_POINTS_ID = "points so far";
 /** Of the wait for a frame to be seen: while somebody turns the scene it does not come to rest. */
 const LONGEST_FRAME_MS = 5000;
 /** Of a page that holds its files itself. */
@@ -60,8 +63,11 @@ export class App {
     private session: Session = EMBEDDED;
     private live: Live | null = null;
     private livePanel: LivePanel | null = null;
-    /** One after another, as stages are published. */
-    private rereading: Promise<void> = Promise.resolve();
+    private photos!: PhotoList;
+    /** The cameras on the screen are those of a run that is still looking for them. */
+    private placing = false;
+    /** Reading and showing, one after another, as a run tells of it. */
+    private working: Promise<void> = Promise.resolve();
 
     constructor(readonly files: Files) {
         const view = h("div", { className: "view" });
@@ -92,21 +98,39 @@ export class App {
         this.session = this.files.embedded ? EMBEDDED : await readSession();
         if (this.session.live) this.watch();
         if (this.session.live && !this.session.files.includes("scene.gltf")) this.say("Waiting for the first stage …");
-        else await this.read();
+        else await this.inTurn(() => this.read());
+    }
+
+    private inTurn(work: () => Promise<void>): Promise<void> {
+        const done = this.working.then(work);
+        this.working = done.catch(() => {}); // Whoever asked for it hears of it.
+        return done;
     }
 
     /** Show what is published now. Where one stands and what one chose stays as far as it can. */
     private async read(): Promise<void> {
         this.say("Reading the scene …");
         const again = this.data === undefined ? null : this.link();
+        this.placing = false;
         this.data = parseDocument(new TextDecoder().decode(await this.files.read("scene.gltf")));
         this.buffers = new Buffers(this.files);
         this.metrics = await this.readMetrics();
-        const { viewer, data } = this;
-        for (const id of [...viewer.layers.keys()]) viewer.remove(id);
-        viewer.begin(data, this.files);
+        const { data } = this;
         const link = again === null ? parseLink(location.hash) : { ...again, nodes: undefined };
-        this.build(await this.readSaved());
+        this.begin(await this.readSaved());
+        // What was made last is shown; what it was made from can be ticked.
+        const last = data.nodes.at(-1);
+        await this.follow({ ...link, nodes: link.nodes ?? (last === undefined ? [] : [last.id]) });
+        this.say("");
+        document.documentElement.dataset.state = "ready";
+    }
+
+    /** Show the cameras of `data` and build the panel. */
+    private begin(saved: Saved | null): void {
+        const { viewer } = this;
+        for (const id of [...viewer.layers.keys()]) viewer.remove(id);
+        viewer.begin(this.data, this.files);
+        this.build(saved);
         viewer.onDraw = () => this.drawn();
         viewer.onSnap = (view) => {
             this.compare.show(view);
@@ -114,11 +138,32 @@ export class App {
         };
         const standing = viewer.state.snapped;
         if (standing !== null) this.compare.show(standing);
-        // What was made last is shown; what it was made from can be ticked.
-        const last = data.nodes.at(-1);
-        await this.follow({ ...link, nodes: link.nodes ?? (last === undefined ? [] : [last.id]) });
-        this.say("");
-        document.documentElement.dataset.state = "ready";
+    }
+
+    /** Show the cameras of a run that is looking for them, as far as they are known. */
+    private async place({ photos }: Photos): Promise<void> {
+        const known = this.placing ? this.data.views.length : 0;
+        const scene = placedScene(photos);
+        if (!this.placing || (known === 0 && scene.views.length > 0)) {
+            this.data = scene;
+            this.begin(null);
+            this.placing = true;
+            this.tree.showCameras(true);
+            if (scene.views.length > 0) this.viewer.overlook();
+        } else {
+            this.viewer.moveCameras(scene.views);
+            this.tree.countCameras();
+        }
+        this.photos.show(
+            photos.map((one) => ({
+                name: one.name,
+                split: one.split,
+                address: pictureOf(one),
+                placed: one.camera !== null,
+            })),
+        );
+        this.say(`${scene.views.length} of ${photos.length} photos have a place`);
+        document.documentElement.dataset.placed = String(scene.views.length);
     }
 
     /** Go where a link leads. */
@@ -190,7 +235,8 @@ export class App {
             onMessage: (message) => {
                 this.livePanel?.hear(message);
                 if (message.type === "warned") console.warn(`${message.stage}: ${message.message}`);
-                if (message.type === "stage_finished") this.rereading = this.rereading.then(() => this.reread());
+                if (message.type === "photos") this.inTurn(() => this.place(message)).catch(complain);
+                if (message.type === "stage_finished") void this.inTurn(() => this.reread());
             },
             onFrame: (frame) => this.showFrame(frame),
         });
@@ -205,15 +251,19 @@ export class App {
         }
     }
 
-    /** Splats of the run, in place of the published ones until those come. */
+    /** Splats of the run, in place of the published ones until those come; or points. */
     private async showFrame(frame: ArrayBuffer): Promise<number> {
         const { arrays, metadata } = parseSafetensors(frame);
         const shown = Number(metadata.frame);
+        await this.working;
         const start = performance.now();
         try {
-            if (this.data === undefined) return shown;
-            const first = !this.viewer.layers.has(LIVE_ID);
-            await this.viewer.loadLive(LIVE_ID, metadata.family ?? "gaussian", arrays);
+            const { family = "gaussian" } = metadata;
+            // Points that come late would lie on what has been published in their place.
+            if (this.data === undefined || (family === "points" && !this.placing)) return shown;
+            const id = family === "points" ? LIVE_POINTS_ID : LIVE_ID;
+            const first = !this.viewer.layers.has(id);
+            await this.viewer.loadLive(id, family, arrays);
             if (first) await this.tree.show([]);
             document.documentElement.dataset.frame = metadata.frame;
             // The next one may come when this one has been seen, and after as long again: a slow graphics card would
@@ -252,13 +302,28 @@ export class App {
         this.measure?.dispose();
         this.measure = new Measure(viewer);
         const look = this.lookFields();
+        this.photos = new PhotoList(
+            (name) => {
+                const view = this.data.views.find((one) => one.name === name);
+                if (view !== undefined) viewer.snap(view);
+            },
+            (name) => this.metricsOf(name),
+        );
+        this.photos.show(
+            data.views.map((view) => ({
+                name: view.name,
+                split: view.split,
+                address: photoAddress(view, this.files),
+                placed: true,
+            })),
+        );
         this.edit = new Edit(viewer, this.session.writable, (value) => this.fields.opacity.set(value), saved);
         panel.replaceChildren(
             h("h1", {}, this.session.name),
             ...(this.livePanel === null ? [] : [section("Run", true, this.livePanel.element)]),
             section("Scene", true, this.tree.element),
             section("Look", true, ...look),
-            section("Photos", true, this.photos()),
+            section("Photos", true, this.photos.element),
             section("Crop", false, this.edit.crop),
             section("Path", false, this.edit.path),
             section("More", true, this.measure.element, ...this.actions()),
@@ -300,26 +365,6 @@ export class App {
             h("label", { className: "check" }, antialias, "Antialias (opacity compensation)"),
             navigation.element,
         ];
-    }
-
-    private photos(): HTMLElement {
-        const list = h("div", { className: "photos" });
-        for (const view of this.data.views) {
-            const picture =
-                view.photo === undefined
-                    ? null
-                    : h("img", { alt: "", loading: "lazy", src: this.files.address(view.photo) });
-            const button = h(
-                "button",
-                { type: "button", onclick: () => this.viewer.snap(view), className: view.split },
-                picture,
-                view.name,
-            );
-            button.title = `${view.name} ${this.metricsOf(view.name)}`;
-            button.dataset.view = view.name;
-            list.append(button);
-        }
-        return list;
     }
 
     private actions(): HTMLElement[] {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from recon.errors import ReconError
-from recon.events import Listener
+from recon.events import Listener, PhotosPlaced
 from recon.io.frames import Skipped
 from recon.scene.nodes import View
 from recon.scene.scene import Scene
@@ -31,6 +31,10 @@ class PoseInput:
                 fix="add photos or hold out fewer",
             )  # fmt: skip
         return views
+
+    def placed(self, snapshot: Callable[[], Scene]) -> None:
+        """Tell who watches where photos seem to have been taken from, before that is certain."""
+        self.events(PhotosPlaced("poses", self.scene.views, snapshot))
 
     def in_order(self, views: Sequence[View]) -> tuple[View, ...]:
         """`views`, which are some of the scene's, in its order."""

@@ -15,7 +15,10 @@ from recon.poses.sfm.mapping import Model
 from recon.poses.sfm.photos import read_photos
 from recon.poses.sfm.resection import locate
 from recon.poses.sfm.world import moved_pose, world_from_model
-from recon.scene.nodes import View
+from recon.scene.nodes import Node, Points, View
+from recon.scene.scene import Scene
+
+_GREY = 0.7
 
 
 def moved(model: Model, views: Sequence[View], around: Tensor) -> tuple[Model, list[View]]:
@@ -35,6 +38,13 @@ def moved(model: Model, views: Sequence[View], around: Tensor) -> tuple[Model, l
         camera = model.cameras[photo].resized(view.camera.width, view.camera.height)
         registered.append(replace(view, camera=camera, world_to_camera=world.poses[photo]))
     return world, registered
+
+
+def so_far(model: Model, views: Sequence[View], around: Tensor) -> Scene:
+    """What `moved` makes of a model that is not the last one, to look at: photos in their places, points in grey."""
+    world, registered = moved(model, views, around)
+    points = Points(world.positions.float(), torch.full((len(world.positions), 3), _GREY))
+    return Scene(tuple(registered), (Node("points", points, kind="scene"),))
 
 
 def held_out(

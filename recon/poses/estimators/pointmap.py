@@ -15,7 +15,7 @@ from recon.geometry.camera import Camera
 from recon.io.frames import Skipped
 from recon.io.images import Image, load_image
 from recon.poses.estimators.estimator import PoseEstimate, PoseInput
-from recon.poses.estimators.model_views import held_out, moved
+from recon.poses.estimators.model_views import held_out, moved, so_far
 from recon.poses.pointmap import POINTMAPS
 from recon.poses.pointmap.align import Cloud, Place, camera_of, clouds, focal_of
 from recon.poses.pointmap.config import PointmapConfig
@@ -58,8 +58,9 @@ class PointmapPoses:
             )
         matches, repeats = match_photos(photos, self.sfm, given.seed, lambda d, n: given.events(Progress(_STAGE, d, n)))
         said = _as_model(places, focals, photos)
-        model, refined = self._refined(said, matches)
         shown = torch.cat([found[photo].points for photo in sorted(places)])
+        given.placed(lambda: so_far(said, views, shown))
+        model, refined = self._refined(said, matches)
         world, registered = moved(model, views, model.positions if refined else shown)
         out = [
             Skipped(view.name, f"{config.model} places it nowhere that its pixels fit")

@@ -12,13 +12,13 @@ from recon.events import Progress
 from recon.io.frames import Skipped
 from recon.io.images import Image, load_image
 from recon.poses.estimators.estimator import PoseEstimate, PoseInput
-from recon.poses.estimators.model_views import held_out, moved
+from recon.poses.estimators.model_views import held_out, moved, so_far
 from recon.poses.sfm.adjust import adjust
 from recon.poses.sfm.advice import advice, reason_left_out
 from recon.poses.sfm.bridge import bridged
 from recon.poses.sfm.config import SfmConfig
 from recon.poses.sfm.evidence import weigh
-from recon.poses.sfm.mapping import Pair
+from recon.poses.sfm.mapping import Model, Pair
 from recon.poses.sfm.pairs import match_photos
 from recon.poses.sfm.photos import PhotoFeatures, read_photos
 from recon.poses.sfm.polish import polish
@@ -47,7 +47,11 @@ class SfmPoses:
             given.events(Progress(_STAGE, done, total))
 
         matches, repeats = match_photos(photos, config, given.seed, progress)
-        found = search(photos, matches, config, given.seed, progress)
+
+        def better(model: Model) -> None:
+            given.placed(lambda: so_far(model, views, model.positions))
+
+        found = search(photos, matches, config, given.seed, progress, better)
         best = self._checked(photos, matches, found)
         whole, matches, bridges = bridged(best.model, matches, config.polish, given.seed)
         model = polish(adjust(whole, matches, given.seed), config.polish)

@@ -31,11 +31,13 @@ def search(
     config: SfmConfig,
     seed: int,
     progress: Callable[[int, int], None],
+    better: Callable[[Model], None] = lambda model: None,
 ) -> list[Found]:
     """What attempts came to, the best first. Empty when none found a model.
 
     Attempts differ in focal length, seed and the photos to begin with; matches are shared. They cost tenths of a
     second, and what several of them agree on is right far more often than what one of them finds.
+    better: is told each model that more speaks for than for those before it.
     """
     found: list[Found] = []
     fewer = {pair: most_alike(photos, pair, pairs, config.attempt_matches) for pair, pairs in matches.items()}
@@ -44,6 +46,8 @@ def search(
         model = run_attempt(photos, fewer, attempt)
         if model is not None and len(model.poses) >= 2:
             found.append(Found(attempt, model, weigh(model, matches, config)))
+            if found[-1].evidence.score >= max(one.evidence.score for one in found):
+                better(model)
         if _settled(found, len(photos.names), config):
             break
     progress(config.attempts, config.attempts)

@@ -104,6 +104,19 @@ export function focusOf(views: readonly ViewData[], extent: number): Vector3 {
     return mean.addScaledVector(ahead.normalize(), 3 * extent);
 }
 
+/** A place behind and above the cameras, from where all of them are seen together with what they look at. */
+export function overview(views: readonly ViewData[], up: Vector3): { eye: Vector3; target: Vector3 } {
+    const extent = extentOf(views);
+    const target = focusOf(views, extent);
+    const away = views.map((view) => centerOf(view).sub(target));
+    const back = away.reduce((sum, one) => sum.add(one), new Vector3());
+    // Cameras all around have no side that is behind them.
+    if (back.length() < 0.1 * away.reduce((sum, one) => sum + one.length(), 0)) back.copy(away[0] ?? up);
+    back.normalize().addScaledVector(up, 0.6).normalize();
+    const distance = 2.2 * Math.max(...away.map((one) => one.length()), 1e-6);
+    return { eye: target.clone().addScaledVector(back, distance), target };
+}
+
 /** Radius of the cameras around their mean, times 1.1; 1 where it would be nothing. */
 export function extentOf(views: readonly ViewData[]): number {
     const centers = views.map(centerOf);

@@ -8,7 +8,7 @@ export interface Session {
     writable: boolean;
 }
 
-/** A camera that a path leads through. */
+/** A camera that a path leads through, or that a photo was taken with. */
 export interface Keyframe {
     world_to_camera: number[];
     K: number[];
@@ -21,6 +21,14 @@ export interface Saved {
     crop: number[] | null;
     min_opacity: number;
     keyframes: Keyframe[];
+}
+
+/** A photo, and where it was taken from. */
+export interface PhotoPlace {
+    name: string;
+    split: "train" | "test";
+    camera: Keyframe | null;
+    picture: boolean;
 }
 
 /** A stage begins its work. */
@@ -49,6 +57,13 @@ export interface Warned {
     type: "warned";
 }
 
+/** Where photos of the run were taken from, as far as it is known; takes the place of what was said before. Points,
+    where there are some, come as a frame of the family "points". */
+export interface Photos {
+    photos: PhotoPlace[];
+    type: "photos";
+}
+
 /** A stage is published: scene.gltf is another one now. */
 export interface StageFinished {
     stage: string;
@@ -66,7 +81,7 @@ export interface RunState {
     type: "run_state";
 }
 
-export type ToPage = StageStarted | Progress | Warned | StageFinished | RunState;
+export type ToPage = StageStarted | Progress | Warned | Photos | StageFinished | RunState;
 
 /** From the page: hold the run, let it go on, or publish what there is and end it. */
 export interface Control {

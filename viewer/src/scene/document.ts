@@ -45,6 +45,8 @@ export interface ViewData {
     split: "train" | "test";
     /** Image file; missing where the view has none, or none that is served. */
     photo?: string;
+    /** Address of a small picture of it, while the photo is not in the scene yet. */
+    picture?: string;
 }
 
 export interface StageData {

@@ -10,11 +10,13 @@ import {
     MeshBasicMaterial,
     type Raycaster,
     SRGBColorSpace,
+    type Texture,
     TextureLoader,
 } from "three";
 import { worldMatrix } from "../camera/pinhole";
 import type { Files } from "../net/files";
 import type { ViewData } from "./document";
+import { photoAddress } from "./placed";
 
 const COLORS = { train: new Color(0x6cb8ff), test: new Color(0xffb454) };
 
@@ -23,14 +25,17 @@ export class Frustums {
     readonly group = new Group();
     private readonly pyramids = new Map<string, Group>();
     private readonly planes: Mesh[] = [];
+    /** By address: cameras move while a run looks for them, their pictures stay. */
+    private readonly textures = new Map<string, Promise<Texture>>();
 
-    /** size: distance of the image planes, scene units. */
     constructor(
-        views: readonly ViewData[],
-        size: number,
         private readonly files: Files,
         private readonly onLoad: () => void,
-    ) {
+    ) {}
+
+    /** These cameras and no others. size: distance of the image planes, scene units. */
+    show(views: readonly ViewData[], size: number): void {
+        this.clear();
         for (const view of views) {
             const pyramid = this.pyramid(view, size);
             this.pyramids.set(view.name, pyramid);
@@ -52,12 +57,19 @@ export class Frustums {
 
     dispose(): void {
         this.group.removeFromParent();
+        this.clear();
+        for (const texture of this.textures.values()) texture.then((one) => one.dispose()).catch(() => {});
+    }
+
+    private clear(): void {
         this.group.traverse((object) => {
             if (!(object instanceof Mesh || object instanceof LineSegments)) return;
             object.geometry.dispose();
-            if (object instanceof Mesh) (object.material as MeshBasicMaterial).map?.dispose();
             (object.material as MeshBasicMaterial).dispose();
         });
+        this.group.clear();
+        this.pyramids.clear();
+        this.planes.length = 0;
     }
 
     private pyramid(view: ViewData, size: number): Group {
@@ -86,21 +98,24 @@ export class Frustums {
         const plane = new Mesh(image, material);
         plane.name = view.name;
         this.planes.push(plane);
-        if (view.photo !== undefined) this.paste(material, view.photo);
+        const address = photoAddress(view, this.files);
+        if (address !== undefined) void this.paste(material, address);
         const pyramid = new Group();
         pyramid.add(new LineSegments(outline, new LineBasicMaterial({ color: COLORS[view.split] })), plane);
         pyramid.applyMatrix4(worldMatrix(view));
         return pyramid;
     }
 
-    private paste(material: MeshBasicMaterial, photo: string): void {
-        new TextureLoader().load(this.files.address(photo), (texture) => {
-            texture.colorSpace = SRGBColorSpace;
-            material.map = texture;
-            material.color.set(0xffffff);
-            material.opacity = 0.85;
-            material.needsUpdate = true;
-            this.onLoad();
-        });
+    private async paste(material: MeshBasicMaterial, address: string): Promise<void> {
+        let loading = this.textures.get(address);
+        if (loading === undefined) this.textures.set(address, (loading = new TextureLoader().loadAsync(address)));
+        const texture = await loading.catch(() => null);
+        if (texture === null) return; // The pyramid stays, without a picture.
+        texture.colorSpace = SRGBColorSpace;
+        material.map = texture;
+        material.color.set(0xffffff);
+        material.opacity = 0.85;
+        material.needsUpdate = true;
+        this.onLoad();
     }
 }

@@ -1,5 +1,6 @@
 import type { Files } from "../net/files";
 import type { ViewData } from "../scene/document";
+import { photoAddress } from "../scene/placed";
 import type { Viewer } from "../view/viewer";
 import { h } from "./dom";
 
@@ -81,12 +82,14 @@ export class Compare {
         if (view !== null) {
             this.title.textContent = view.name;
             const lens = view.distortion.model === "none" ? "" : " · lens distortion is not drawn";
-            const missing = view.photo === undefined ? " · its photo lies outside of the scene folder" : "";
+            const address = photoAddress(view, this.files);
+            const missing = address === undefined ? " · its photo lies outside of the scene folder" : "";
             this.note.textContent = `${view.split === "test" ? "held out" : "training"} ${this.metrics(view.name)}${lens}${missing}`;
-            if (view.photo !== undefined) this.photo.src = this.files.address(view.photo);
+            if (address !== undefined) this.photo.src = address;
         }
-        for (const [mode, button] of this.buttons) button.disabled = mode !== "render" && view?.photo === undefined;
-        this.setMode(view?.photo === undefined ? "render" : this.mode);
+        const bare = view === null || photoAddress(view, this.files) === undefined;
+        for (const [mode, button] of this.buttons) button.disabled = mode !== "render" && bare;
+        this.setMode(bare ? "render" : this.mode);
     }
 
     setMode(mode: CompareMode): void {

@@ -92,6 +92,7 @@ export class LivePanel {
     }
 
     private draw(): void {
+        this.curve.style.display = this.history.length > 1 ? "" : "none";
         const values = this.history.map(([, psnr]) => psnr);
         const low = Math.min(...values);
         const span = Math.max(...values) - low || 1;

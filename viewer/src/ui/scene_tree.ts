@@ -15,6 +15,7 @@ export class SceneTree {
     readonly element = h("div", { className: "tree" });
     private readonly rows = new Map<string, Row>();
     private readonly cameras = h("input", { type: "checkbox" });
+    private readonly camerasLabel = h("span", {});
     private readonly memory = h("p", { className: "note" });
 
     /** load: brings a node that was not loaded yet. */
@@ -45,8 +46,13 @@ export class SceneTree {
             viewer.invalidate();
             onChange();
         };
-        const views = `Cameras with photos (${viewer.data.views.length})`;
-        this.element.append(h("ul", {}, h("li", {}, h("label", {}, this.cameras, views))), this.memory);
+        this.countCameras();
+        this.element.append(h("ul", {}, h("li", {}, h("label", {}, this.cameras, this.camerasLabel))), this.memory);
+    }
+
+    /** Say how many cameras there are now. */
+    countCameras(): void {
+        this.camerasLabel.textContent = `Cameras with photos (${this.viewer.data.views.length})`;
     }
 
     /** Ids that are shown. */

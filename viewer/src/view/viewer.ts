@@ -10,7 +10,16 @@ import {
     WebGLRenderer,
 } from "three";
 import { Navigation } from "../camera/navigation";
-import { extentOf, fitted, focusOf, lookThrough, meanUp, projection, type Rectangle } from "../camera/pinhole";
+import {
+    extentOf,
+    fitted,
+    focusOf,
+    lookThrough,
+    meanUp,
+    overview,
+    projection,
+    type Rectangle,
+} from "../camera/pinhole";
 import { ViewerError } from "../errors";
 import type { Files } from "../net/files";
 import { type Arrays, Buffers, type LoadProgress } from "../scene/arrays";
@@ -23,6 +32,10 @@ import { CloudBackend } from "../splats/cloud";
 import { DEFAULT_LOOK } from "../splats/look";
 import { SparkBackend } from "../splats/spark";
 import { pickPoint } from "./pick";
+
+/** Distance of the cameras' image planes in their radius. */
+const FRUSTUM_SHARE = 0.12;
+const OVERVIEW_FOV_DEG = 50;
 
 /** A node on the screen. */
 export interface Layer {
@@ -89,6 +102,7 @@ export class Viewer {
 
     /** Show the cameras of a scene, and stand where its first photo was taken from. */
     begin(data: SceneData, files: Files): void {
+        this.unsnap();
         this.data = data;
         const seen = data.views.length > 0;
         this.extent = seen ? extentOf(data.views) : 1;
@@ -107,7 +121,8 @@ export class Viewer {
         this.camera.near = Math.max(0.01, this.extent * 1e-3);
         this.camera.far = this.extent * 1e4;
         this.frustums?.dispose();
-        this.frustums = new Frustums(data.views, this.extent * 0.12, files, () => this.invalidate());
+        this.frustums = new Frustums(files, () => this.invalidate());
+        this.frustums.show(data.views, this.extent * FRUSTUM_SHARE);
         this.frustums.group.visible = false;
         this.scene.add(this.frustums.group);
         if (seen) {
@@ -115,6 +130,23 @@ export class Viewer {
             this.navigation.aim(focus);
             this.snap(data.views.find((view) => view.split === "train") ?? data.views[0]!);
         }
+    }
+
+    /** Cameras have other places now. Where one stands stays. */
+    moveCameras(views: ViewData[]): void {
+        this.data.views = views;
+        if (views.length > 0) this.extent = extentOf(views);
+        this.frustums?.show(views, this.extent * FRUSTUM_SHARE);
+        const again = views.find((view) => view.name === this.snapped?.name);
+        if (again !== undefined) this.snap(again);
+        else this.unsnap();
+        this.invalidate();
+    }
+
+    /** Stand where all cameras are seen. */
+    overlook(): void {
+        const { eye, target } = overview(this.data.views, this.camera.up);
+        this.place(eye, target, OVERVIEW_FOV_DEG);
     }
 
     /** Load a node and show it. */
@@ -129,9 +161,7 @@ export class Viewer {
             layer = { node, object, count, bytes: bytesOf(node) };
         } else {
             const arrays = await buffers.arrays(node, progress);
-            layer = node.content === "points"
-                ? { node, object: makePoints(arrays), count: arrays.count, bytes: bytesOf(node), centers: arrays.need("POSITION") }
-                : await this.splatLayer(node, arrays); // prettier-ignore
+            layer = node.content === "points" ? pointLayer(node, arrays) : await this.splatLayer(node, arrays);
         }
         layer.object.matrixAutoUpdate = false;
         layer.object.matrix.copy(new Matrix4().fromArray([...node.matrix]));
@@ -142,7 +172,7 @@ export class Viewer {
         return layer;
     }
 
-    /** Show the splats of a running optimisation as the node `id`. */
+    /** Show the splats of a running optimisation, or `points` of a run that looks for cameras, as the node `id`. */
     async loadLive(id: string, family: string, arrays: Arrays): Promise<Layer> {
         const known = this.layers.get(id);
         if (known?.splats !== undefined && known.node.family === family) {
@@ -153,8 +183,9 @@ export class Viewer {
             this.invalidate();
             return known;
         }
-        const node: NodeData = { id, content: "splats", family, stage: "", matrix: new Matrix4().elements, parts: [] };
-        const layer = await this.splatLayer(node, arrays);
+        const content = family === "points" ? "points" : "splats";
+        const node: NodeData = { id, content, family, stage: "", matrix: new Matrix4().elements, parts: [] };
+        const layer = content === "points" ? pointLayer(node, arrays) : await this.splatLayer(node, arrays);
         this.remove(id);
         this.layers.set(id, layer);
         this.scene.add(layer.object);
@@ -358,6 +389,11 @@ function makeRenderer(canvas: HTMLCanvasElement): WebGLRenderer {
         );
     }
     return new WebGLRenderer({ canvas, context });
+}
+
+function pointLayer(node: NodeData, arrays: Arrays): Layer {
+    const centers = arrays.need("POSITION");
+    return { node, object: makePoints(arrays), count: arrays.count, bytes: 24 * arrays.count, centers };
 }
 
 function bytesOf(node: NodeData): number {
