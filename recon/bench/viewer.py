@@ -93,7 +93,7 @@ def main(options: Options) -> None:
         if options.pairs:
             rows = _watched(options, Path(folder), browser)
             heading = f"Processor seconds of {options.iterations} iterations, the server's included"
-            report.add(["pair", "alone", "watched", "more %", "frames"], rows, heading)
+            report.add(["pair", "alone", "watched", "more %", "frames", "viewer's own %"], rows, heading)
     size = sum(
         len(gzip.compress(file.read_bytes(), 9)) for file in FOLDER.iterdir() if file.suffix in (".html", ".js", ".css")
     )
@@ -190,24 +190,37 @@ class _Clock:
             self.seconds += time.process_time()
 
 
+class _Metered:
+    """What the viewer takes of the optimisation's thread: a listener around its own."""
+
+    def __init__(self, live: LiveRun) -> None:
+        self.live, self.seconds = live, 0.0
+
+    def __call__(self, event: Event, /) -> None:
+        begin = time.thread_time()
+        self.live(event)
+        self.seconds += time.thread_time() - begin
+
+
 def _watched(options: Options, folder: Path, browser: Any) -> list[list[object]]:
     """A row for each pair, and one of medians."""
     scene = options.scene or _demo(folder)
     sets = [f"splats.iterations={options.iterations}", f"output={folder / 'out'}"]
     config = load_config(scene, sets)
     rows: list[list[object]] = []
-    shares = []
+    shares, owns = [], []
     run(load_config(scene, [*sets, "splats.iterations=20"]), until="splats")  # what only the first one pays
     for pair in range(1, options.pairs + 1):
-        alone, watched, frames = _Clock(), _Clock(), 0
+        alone, watched, frames, own = _Clock(), _Clock(), 0, 0.0
         for which in ("alone", "watched") if pair % 2 else ("watched", "alone"):
             if which == "alone":
                 run(config, until="splats", force=True, listeners=[alone])
             else:
-                frames = _watch(config, watched, browser)
+                frames, own = _watch(config, watched, browser)
         shares.append(100 * (watched.seconds / alone.seconds - 1))
-        rows.append([pair, alone.seconds, watched.seconds, shares[-1], frames])
-    return [*rows, ["median", "", "", statistics.median(shares), ""]]
+        owns.append(100 * own / watched.seconds)
+        rows.append([pair, alone.seconds, watched.seconds, shares[-1], frames, owns[-1]])
+    return [*rows, ["median", "", "", statistics.median(shares), "", statistics.median(owns)]]
 
 
 def _demo(folder: Path) -> Path:
@@ -220,8 +233,9 @@ def _demo(folder: Path) -> Path:
     return path
 
 
-def _watch(config: RunConfig, clock: _Clock, browser: Any) -> int:
-    """A training that one page watches; how many frames it was given."""
+def _watch(config: RunConfig, clock: _Clock, browser: Any) -> tuple[int, float]:
+    """A training that one page watches: how many frames it was given, and processor seconds of what the viewer did in
+    the optimisation's thread and in its own."""
     live = LiveRun()
     server = ViewerServer(config.output, port=0, live=live)
     server.start()
@@ -229,8 +243,10 @@ def _watch(config: RunConfig, clock: _Clock, browser: Any) -> int:
     try:
         page.goto(server.address)
         page.wait_for_selector("html[data-state=ready]", state="attached", timeout=_PATIENCE_MS)
-        run(config, until="splats", force=True, listeners=[live, clock], control=live)
-        return int(page.evaluate("() => document.documentElement.dataset.frame ?? 0"))
+        metered, before = _Metered(live), server.processor_seconds()
+        run(config, until="splats", force=True, listeners=[metered, clock], control=live)
+        frames = int(page.evaluate("() => document.documentElement.dataset.frame ?? 0"))
+        return frames, metered.seconds + server.processor_seconds() - before
     finally:
         page.close()
         server.stop()

@@ -10,6 +10,7 @@ import re
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -111,6 +112,11 @@ class ViewerServer:
             return
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    def processor_seconds(self) -> float:
+        """Processor time that the server's thread has taken so far, without the threads that read files for it."""
+        assert self._thread is not None and self._thread.ident is not None
+        return time.clock_gettime(time.pthread_getcpuclockid(self._thread.ident))
 
     def application(self) -> web.Application:
         """Routes and checks."""
