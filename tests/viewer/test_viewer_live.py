@@ -206,6 +206,9 @@ def test_a_page_comes_back_to_a_server_that_was_started_again(served: Served, ta
         tab.page.wait_for_selector("html[data-frame]", state="attached", timeout=PATIENCE_MS)
         run(events.StageFinished("splats", 1.0))
         tab.page.wait_for_function("() => !window.recon.viewer.layers.has('splats in training')")
+        tab.page.get_by_role("button", name="Stop").click()
+        status.get_by_text("stopping").wait_for(timeout=PATIENCE_MS)
+        assert run.should_stop(lambda: False)
         run.end()
         status.get_by_text("done").wait_for(timeout=PATIENCE_MS)
     finally:
@@ -305,7 +308,12 @@ def test_a_training_is_watched_paused_and_stopped(training: tuple[subprocess.Pop
     first.page.wait_for_function(
         "(before) => document.querySelector('.figures dd').textContent !== before", arg=iteration, timeout=PATIENCE_MS
     )
-    first.page.get_by_role("button", name="Stop").click()
+    first.page.locator("input[aria-label='Refresh every']").fill("7.5")
+    second.page.locator("output", has_text="7.5 s").wait_for(timeout=PATIENCE_MS)
+    # An iteration that has been passed: it ends at once, and both pages know why.
+    first.page.get_by_label("End after iteration").fill("3")
+    first.page.get_by_label("End after iteration").press("Enter")
+    second.page.wait_for_function("() => document.querySelector('.live input[type=number]').value === '3'")
     for tab in tabs:
         tab.page.locator(".live [role=status]").get_by_text("done").wait_for(timeout=PATIENCE_MS)
         tab.page.wait_for_function("() => window.recon.tree.shown.join() === 'splats'", timeout=PATIENCE_MS)

@@ -260,6 +260,11 @@ def test_a_phone(browser: Any, served: Served) -> None:
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     after = tab.run("return recon.viewer.state.eye.toArray()")
     assert np.linalg.norm(np.subtract(before, after)) > 0.1, "one finger turns"
+    far = tab.run("const { eye, target } = recon.viewer.state; return eye.distanceTo(target)")
+    for kind, apart in (("touchStart", 40), ("touchMove", 60), ("touchMove", 120), ("touchEnd", None)):
+        points = [] if apart is None else [{"x": 180 - apart, "y": 250, "id": 0}, {"x": 180 + apart, "y": 250, "id": 1}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert tab.run("const { eye, target } = recon.viewer.state; return eye.distanceTo(target)") < 0.8 * far, "two pinch"
     assert not tab.faults
     page.close()
 

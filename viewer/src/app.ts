@@ -382,9 +382,7 @@ export class App {
     }
 
     private async load(node: NodeData): Promise<void> {
-        const layer = await this.viewer.load(node, this.buffers, this.files, (done, total) => {
-            this.say(`${node.id}: ${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`);
-        });
+        const layer = await this.viewer.load(node, this.buffers, this.files, (what) => this.say(`${node.id}: ${what}`));
         this.buffers.forget();
         this.tree.loaded(layer);
         this.say("");

@@ -6,6 +6,8 @@ export type Progress = (bytes: number) => void;
 export interface Files {
     /** The bytes of a file; `progress` hears how many have come. ViewerError when there is no such file. */
     read(path: string, progress?: Progress): Promise<ArrayBuffer>;
+    /** The bytes from `start` to before `end`. */
+    readRange(path: string, start: number, end: number): Promise<ArrayBuffer>;
     /** An address for `<img>` and textures. */
     address(path: string): string;
     /** True for a page that holds its files itself. */
@@ -21,9 +23,22 @@ export class ServerFiles implements Files {
     }
 
     async read(path: string, progress?: Progress): Promise<ArrayBuffer> {
+        const response = await this.fetch(path);
+        if (progress === undefined || response.body === null) return response.arrayBuffer();
+        return collect(response.body.getReader(), progress);
+    }
+
+    async readRange(path: string, start: number, end: number): Promise<ArrayBuffer> {
+        const response = await this.fetch(path, { Range: `bytes=${start}-${end - 1}` });
+        const bytes = await response.arrayBuffer();
+        // A server between us and ours may send everything.
+        return response.status === 206 ? bytes : bytes.slice(start, end);
+    }
+
+    private async fetch(path: string, headers: Record<string, string> = {}): Promise<Response> {
         let response: Response;
         try {
-            response = await fetch(this.address(path));
+            response = await fetch(this.address(path), { headers });
         } catch {
             throw new ViewerError(
                 `${path}: the server does not answer`,
@@ -41,8 +56,7 @@ export class ServerFiles implements Files {
                 "Restore the file, or make the scene again with `recon run --force`.",
             );
         }
-        if (progress === undefined || response.body === null) return response.arrayBuffer();
-        return collect(response.body.getReader(), progress);
+        return response;
     }
 }
 
@@ -87,6 +101,10 @@ export class EmbeddedFiles implements Files {
         const bytes = this.bytes(path);
         progress?.(bytes.byteLength);
         return bytes;
+    }
+
+    async readRange(path: string, start: number, end: number): Promise<ArrayBuffer> {
+        return this.bytes(path).slice(start, end);
     }
 
     private bytes(path: string): ArrayBuffer {

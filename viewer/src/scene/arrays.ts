@@ -9,6 +9,8 @@ export interface Arrays {
     get(name: string): Float32Array | undefined;
     /** Like `get`; ViewerError when it is not there. */
     need(name: string): Float32Array;
+    /** Those of the rows from `start` to before `end`. */
+    rows(start: number, end: number): Arrays;
 }
 
 /** Tells how far loading is: bytes so far, and in all. */
@@ -23,21 +25,32 @@ export class Buffers {
     /** All attributes of a node, its parts one after another. */
     async arrays(node: NodeData, progress?: LoadProgress): Promise<Arrays> {
         const parts = await Promise.all(node.parts.map((part) => this.part(node, part, progress)));
-        const first = parts[0]!;
-        if (parts.length === 1) return first;
-        const count = parts.reduce((sum, part) => sum + part.count, 0);
-        const get = (name: string): Float32Array | undefined => {
-            const pieces = parts.map((part) => part.get(name));
-            if (pieces.some((piece) => piece === undefined)) return undefined;
-            const joined = new Float32Array(pieces.reduce((sum, piece) => sum + piece!.length, 0));
-            let start = 0;
-            for (const piece of pieces) {
-                joined.set(piece!, start);
-                start += piece!.length;
-            }
-            return joined;
-        };
-        return { count, get, need: (name) => needed(get(name), node.id, name) };
+        return joined(node.id, parts);
+    }
+
+    /** The first rows of a node, without reading more of its files: for a picture before all has come. */
+    async first(node: NodeData, rows: number): Promise<Arrays> {
+        const part = node.parts[0]!;
+        const count = Math.min(rows, part.attributes.POSITION!.count);
+        // Attributes that lie between each other's rows come together.
+        const spans: { uri: string; start: number; end: number }[] = [];
+        const accessors = Object.values(part.attributes).sort((a, b) => a.offset - b.offset);
+        for (const { uri, offset, stride, width } of accessors) {
+            const end = offset + stride * (count - 1) + 4 * width;
+            const last = spans.findLast((span) => span.uri === uri);
+            if (last !== undefined && offset < last.end) last.end = Math.max(last.end, end);
+            else spans.push({ uri, start: offset, end });
+        }
+        const loaded = new Map<string, ArrayBuffer>();
+        const attributes: Record<string, Accessor> = {};
+        for (const { uri, start, end } of spans) {
+            const key = `${uri} ${start}`;
+            loaded.set(key, await this.files.readRange(uri, start, end));
+            for (const [name, one] of Object.entries(part.attributes))
+                if (one.uri === uri && start <= one.offset && one.offset < end)
+                    attributes[name] = { ...one, uri: key, offset: one.offset - start, count };
+        }
+        return rowsOf(node.id, { ...part, attributes }, loaded, 0, count);
     }
 
     /** Indices of a part of a mesh; undefined when its vertices are in order. */
@@ -51,15 +64,7 @@ export class Buffers {
         const uris = [...new Set(Object.values(part.attributes).map((one) => one.uri))];
         const loaded = new Map<string, ArrayBuffer>();
         for (const uri of uris) loaded.set(uri, await this.buffer(uri, sizeOf(part, uri), progress));
-        const get = (name: string): Float32Array | undefined => {
-            const accessor = part.attributes[name];
-            return accessor === undefined ? undefined : packed(loaded.get(accessor.uri)!, accessor, Float32Array);
-        };
-        return {
-            count: part.attributes.POSITION!.count,
-            get,
-            need: (name) => needed(get(name), node.id, name),
-        };
+        return rowsOf(node.id, part, loaded, 0, part.attributes.POSITION!.count);
     }
 
     /** Let go of what was read. */
@@ -77,6 +82,57 @@ export class Buffers {
         }
         return buffer;
     }
+}
+
+/** `count` rows of a part from row `start` on. */
+function rowsOf(
+    id: string,
+    part: Part,
+    loaded: ReadonlyMap<string, ArrayBuffer>,
+    start: number,
+    count: number,
+): Arrays {
+    const get = (name: string): Float32Array | undefined => {
+        const whole = part.attributes[name];
+        if (whole === undefined) return undefined;
+        const accessor = { ...whole, offset: whole.offset + start * whole.stride, count };
+        return packed(loaded.get(accessor.uri)!, accessor, Float32Array);
+    };
+    return {
+        count,
+        get,
+        need: (name) => needed(get(name), id, name),
+        rows: (from, to) => rowsOf(id, part, loaded, start + from, to - from),
+    };
+}
+
+/** Parts one after another. */
+function joined(id: string, parts: readonly Arrays[]): Arrays {
+    if (parts.length === 1) return parts[0]!;
+    const get = (name: string): Float32Array | undefined => {
+        const pieces = parts.map((part) => part.get(name));
+        if (pieces.some((piece) => piece === undefined)) return undefined;
+        const all = new Float32Array(pieces.reduce((sum, piece) => sum + piece!.length, 0));
+        let start = 0;
+        for (const piece of pieces) {
+            all.set(piece!, start);
+            start += piece!.length;
+        }
+        return all;
+    };
+    const rows = (from: number, to: number): Arrays => {
+        let before = 0;
+        const within: Arrays[] = [];
+        for (const part of parts) {
+            const first = Math.max(0, from - before);
+            const last = Math.min(part.count, to - before);
+            if (first < last) within.push(part.rows(first, last));
+            before += part.count;
+        }
+        return joined(id, within.length > 0 ? within : [parts[0]!.rows(0, 0)]);
+    };
+    const count = parts.reduce((sum, part) => sum + part.count, 0);
+    return { count, get, need: (name) => needed(get(name), id, name), rows };
 }
 
 function sizeOf(part: Part, uri: string): number {

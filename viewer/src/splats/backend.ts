@@ -26,8 +26,8 @@ export interface SplatObject {
     /** Bytes on the graphics card, an estimate. */
     readonly bytes: number;
     setLook(look: SplatLook): void;
-    /** Put new data in place of the old. */
-    replace(arrays: Arrays): Promise<void>;
+    /** Put new data in place of the old. tell: hears what takes time. */
+    replace(arrays: Arrays, tell?: (what: string) => void): Promise<void>;
     /** Called before each picture; starts sorting if the camera moved. */
     update(camera: Camera): void;
     /** True while a sort for the latest picture has not come back. */

@@ -25,11 +25,16 @@ export interface EncodedGaussians {
     harmonics: Record<string, Uint32Array>;
 }
 
+/** Numbers in each of the arrays for so many Gaussians: four each, in whole rows of a texture. */
+export function encodedLength(count: number): number {
+    return 4 * ROW * Math.max(1, Math.ceil(count / ROW));
+}
+
 export function encodeGaussians(data: GaussianArrays): EncodedGaussians {
     const { count, positions, rotations, scales, opacities, sh } = data;
-    const rows = Math.max(1, Math.ceil(count / ROW)) * ROW;
-    const first = new Uint32Array(4 * rows);
-    const second = new Uint32Array(4 * rows);
+    const length = encodedLength(count);
+    const first = new Uint32Array(length);
+    const second = new Uint32Array(length);
     const bits = new Uint32Array(positions.buffer, positions.byteOffset, positions.length);
     const half = DataUtils.toHalfFloat;
     const base = sh[0]!;
@@ -48,7 +53,7 @@ export function encodeGaussians(data: GaussianArrays): EncodedGaussians {
         second[i4 + 2] = half(Math.log(scales[i3 + 1]!)) | (half(Math.log(scales[i3 + 2]!)) << 16);
         second[i4 + 3] = rotation(rotations[i4]!, rotations[i4 + 1]!, rotations[i4 + 2]!, rotations[i4 + 3]!);
     }
-    return { count, ext: [first, second], harmonics: harmonics(sh, count, rows) };
+    return { count, ext: [first, second], harmonics: harmonics(sh, count, length) };
 }
 
 /** Half floats end at 65504. */
@@ -56,7 +61,7 @@ function clamped(value: number): number {
     return Math.max(-6e4, Math.min(6e4, value));
 }
 
-function harmonics(sh: Float32Array[], count: number, rows: number): Record<string, Uint32Array> {
+function harmonics(sh: Float32Array[], count: number, length: number): Record<string, Uint32Array> {
     const out: Record<string, Uint32Array> = {};
     // Which texture and which of its four numbers coefficient k goes to.
     const places: [name: string, slot: number][] = [];
@@ -67,7 +72,7 @@ function harmonics(sh: Float32Array[], count: number, rows: number): Record<stri
     for (let k = 4; k < 7; ++k) places.push(["sh3b", k - 4]);
     for (let k = 1; k < sh.length; ++k) {
         const [name, slot] = places[k - 1]!;
-        const target = (out[name] ??= new Uint32Array(4 * rows));
+        const target = (out[name] ??= new Uint32Array(length));
         const source = sh[k]!;
         for (let i = 0; i < count; ++i)
             target[4 * i + slot] = shared(source[3 * i]!, source[3 * i + 1]!, source[3 * i + 2]!);

@@ -4,19 +4,23 @@ import type { Arrays } from "../scene/arrays";
 import modifier from "../shaders/gaussian_look.glsl?raw";
 import modifierGlobals from "../shaders/look.glsl?raw";
 import type { SplatBackend, SplatLook, SplatObject } from "./backend";
-import type { EncodedGaussians, GaussianArrays } from "./encode";
-import EncodeWorker from "./encode.worker?worker&inline";
-import { harmonicsOf } from "./harmonics";
+import { encodeAll } from "./encode_all";
 import { cropOf, MODES } from "./look";
+import type { Scale } from "./scale";
 
-const KHR = "KHR_gaussian_splatting:";
+/** Of harmonics with levels of detail: Spark's maker of levels leaves out the third. */
+const LEVELS_DEGREE = 2;
 
 /** Gaussians through Spark (https://sparkjs.dev). */
 export class SparkBackend implements SplatBackend {
     readonly families = ["gaussian"];
     private readonly spark: SparkRenderer;
 
-    constructor(renderer: WebGLRenderer, onDirty: () => void) {
+    constructor(
+        renderer: WebGLRenderer,
+        onDirty: () => void,
+        private readonly scale: Scale,
+    ) {
         this.spark = new SparkRenderer({
             renderer,
             onDirty,
@@ -37,7 +41,7 @@ export class SparkBackend implements SplatBackend {
     }
 
     async create(_family: string, arrays: Arrays, look: SplatLook): Promise<SplatObject> {
-        const gaussians = new SparkGaussians(this.spark);
+        const gaussians = new SparkGaussians(this.spark, this.scale);
         await gaussians.replace(arrays);
         gaussians.setLook(look);
         return gaussians;
@@ -58,11 +62,15 @@ class SparkGaussians implements SplatObject {
         eye: new dyno.DynoVec4({ value: new Vector4() }),
         forward: new dyno.DynoVec4({ value: new Vector4() }),
     };
+    private levels = false;
     private needsView = false;
     private lastEye = new Vector4();
     private lastForward = new Vector4();
 
-    constructor(private readonly spark: SparkRenderer) {
+    constructor(
+        private readonly spark: SparkRenderer,
+        private readonly scale: Scale,
+    ) {
         this.mesh = new SplatMesh({ splats: new ExtSplats(), editable: false, raycastable: false });
         this.mesh.worldModifiers = [this.modifier()];
         this.mesh.updateGenerator();
@@ -70,7 +78,9 @@ class SparkGaussians implements SplatObject {
     }
 
     get busy(): boolean {
-        return this.spark.sorting || this.spark.sortDirty || !this.mesh.isInitialized;
+        const { spark } = this;
+        const choosing = this.levels && (spark.lodDirty || spark.currentLod !== spark.lastLod);
+        return spark.sorting || spark.sortDirty || choosing || !this.mesh.isInitialized;
     }
 
     setLook(look: SplatLook): void {
@@ -93,26 +103,31 @@ class SparkGaussians implements SplatObject {
         this.spark.setDirty();
     }
 
-    async replace(arrays: Arrays): Promise<void> {
-        const encoded = await encode({
-            count: arrays.count,
-            positions: arrays.need("POSITION"),
-            rotations: arrays.need(`${KHR}ROTATION`),
-            scales: arrays.need(`${KHR}SCALE`),
-            opacities: arrays.need(`${KHR}OPACITY`),
-            sh: harmonicsOf(arrays, KHR),
-        });
-        const splats = new ExtSplats({ extArrays: encoded.ext, numSplats: encoded.count, extra: encoded.harmonics });
+    async replace(arrays: Arrays, tell: (what: string) => void = () => {}): Promise<void> {
+        const { count } = arrays;
+        const levels = count > this.scale.levelsAbove;
+        const encoded = await encodeAll(arrays, levels ? LEVELS_DEGREE : 3, (done) =>
+            tell(`${(done / 1e6).toFixed(1)} of ${(count / 1e6).toFixed(1)} M splats`),
+        );
+        let splats = new ExtSplats({ extArrays: encoded.ext, numSplats: count, extra: encoded.harmonics });
+        if (levels) {
+            tell("levels of detail …");
+            await splats.createLodSplats();
+            // The levels hold the splats themselves, too.
+            splats = new ExtSplats({ lodSplats: splats.lodSplats! });
+        }
         const old = this.mesh.splats;
         this.mesh.splats = splats;
         this.mesh.extSplats = splats;
-        this.mesh.numSplats = encoded.count;
+        this.mesh.numSplats = splats.numSplats;
         this.mesh.updateGenerator();
         this.mesh.updateVersion();
         old?.dispose();
-        this.count = encoded.count;
-        // Twice: what was loaded, and what Spark makes of it for each picture.
-        this.bytes = 32 * encoded.count + 16 * encoded.count * (2 + Object.keys(encoded.harmonics).length);
+        this.levels = levels;
+        this.count = count;
+        const stored = splats.lodSplats?.numSplats ?? count;
+        // What was loaded, and 32 bytes of what Spark makes of each that it draws.
+        this.bytes = 32 * count + 16 * stored * (2 + Object.keys(encoded.harmonics).length);
         this.spark.setDirty();
     }
 
@@ -156,14 +171,4 @@ class SparkGaussians implements SplatObject {
             return { gsplat: look.apply({ gsplat, ...uniforms }).gsplat };
         });
     }
-}
-
-/** Encodes in a worker of its own, so that the page stays usable with millions of splats. */
-function encode(data: GaussianArrays): Promise<EncodedGaussians> {
-    const worker = new EncodeWorker();
-    return new Promise<EncodedGaussians>((resolve, reject) => {
-        worker.onmessage = (event: MessageEvent<EncodedGaussians>) => resolve(event.data);
-        worker.onerror = (event) => reject(new Error(`encoding the splats failed: ${event.message}`));
-        worker.postMessage(data);
-    }).finally(() => worker.terminate());
 }

@@ -22,7 +22,7 @@ import {
 } from "../camera/pinhole";
 import { ViewerError } from "../errors";
 import type { Files } from "../net/files";
-import { type Arrays, Buffers, type LoadProgress } from "../scene/arrays";
+import { type Arrays, Buffers } from "../scene/arrays";
 import type { NodeData, SceneData, ViewData } from "../scene/document";
 import { Frustums } from "../scene/frustums";
 import { makeMesh } from "../scene/mesh";
@@ -30,6 +30,7 @@ import { makePoints } from "../scene/points";
 import type { SplatBackend, SplatLook, SplatObject } from "../splats/backend";
 import { CloudBackend } from "../splats/cloud";
 import { DEFAULT_LOOK } from "../splats/look";
+import { SCALE, type Scale } from "../splats/scale";
 import { SparkBackend } from "../splats/spark";
 import { pickPoint } from "./pick";
 
@@ -48,6 +49,8 @@ export interface Layer {
     /** [N, 3] of points and primitives; not set for meshes. */
     centers?: Float32Array;
     bytes: number;
+    /** What is shown is the beginning of it; the rest is on its way. */
+    partial?: boolean;
 }
 
 /** What the camera is doing. */
@@ -76,6 +79,7 @@ export class Viewer {
     onSnap: (view: ViewData | null) => void = () => {};
     /** Milliseconds that the latest pictures took, from one to the next. */
     readonly frameTimes: number[] = [];
+    readonly scale: Scale = { ...SCALE };
     private readonly renderer: WebGLRenderer;
     private readonly scene = new Scene();
     private readonly backends: SplatBackend[];
@@ -93,7 +97,7 @@ export class Viewer {
         container.append(this.canvas);
         this.camera = new PerspectiveCamera(50, 1, 0.01, 1000);
         const dirty = (): void => this.invalidate();
-        this.backends = [new SparkBackend(this.renderer, dirty), new CloudBackend(dirty)];
+        this.backends = [new SparkBackend(this.renderer, dirty, this.scale), new CloudBackend(dirty)];
         for (const backend of this.backends) backend.attach(this.scene);
         this.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
         this.canvas.addEventListener("webglcontextrestored", dirty);
@@ -149,8 +153,25 @@ export class Viewer {
         this.place(eye, target, OVERVIEW_FOV_DEG);
     }
 
-    /** Load a node and show it. */
-    async load(node: NodeData, buffers: Buffers, files: Files, progress?: LoadProgress): Promise<Layer> {
+    /** Load a node and show it; of many splats the first ones as soon as they are there. tell: hears how far it is. */
+    async load(node: NodeData, buffers: Buffers, files: Files, tell: (what: string) => void): Promise<Layer> {
+        const progress = (done: number, total: number): void =>
+            tell(`${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`);
+        if (node.content === "splats" && rowsOf(node) > this.scale.partialAbove) {
+            const layer = await this.splatLayer(node, await buffers.first(node, this.scale.partialRows));
+            this.put(layer);
+            layer.partial = true;
+            try {
+                const arrays = await buffers.arrays(node, progress);
+                if (this.layers.get(node.id) === layer) await this.refill(layer, arrays, tell);
+            } catch (error) {
+                this.remove(node.id);
+                throw error;
+            } finally {
+                layer.partial = false;
+            }
+            return layer;
+        }
         let layer: Layer;
         if (node.content === "mesh") {
             const object = await makeMesh(node, buffers, files);
@@ -163,33 +184,41 @@ export class Viewer {
             const arrays = await buffers.arrays(node, progress);
             layer = node.content === "points" ? pointLayer(node, arrays) : await this.splatLayer(node, arrays);
         }
+        this.put(layer);
+        return layer;
+    }
+
+    /** Hang a layer into the scene, in place of one of the same node. */
+    private put(layer: Layer): void {
         layer.object.matrixAutoUpdate = false;
-        layer.object.matrix.copy(new Matrix4().fromArray([...node.matrix]));
-        this.remove(node.id);
-        this.layers.set(node.id, layer);
+        layer.object.matrix.copy(new Matrix4().fromArray([...layer.node.matrix]));
+        this.remove(layer.node.id);
+        this.layers.set(layer.node.id, layer);
         this.scene.add(layer.object);
         this.invalidate();
-        return layer;
+    }
+
+    /** Other data for the splats of a layer. */
+    private async refill(layer: Layer, arrays: Arrays, tell?: (what: string) => void): Promise<void> {
+        const splats = layer.splats!;
+        await splats.replace(arrays, tell);
+        layer.centers = centersOf(arrays);
+        layer.count = splats.count;
+        layer.bytes = splats.bytes;
+        this.invalidate();
     }
 
     /** Show the splats of a running optimisation, or `points` of a run that looks for cameras, as the node `id`. */
     async loadLive(id: string, family: string, arrays: Arrays): Promise<Layer> {
         const known = this.layers.get(id);
         if (known?.splats !== undefined && known.node.family === family) {
-            await known.splats.replace(arrays);
-            known.centers = arrays.need("POSITION");
-            known.count = known.splats.count;
-            known.bytes = known.splats.bytes;
-            this.invalidate();
+            await this.refill(known, arrays);
             return known;
         }
         const content = family === "points" ? "points" : "splats";
         const node: NodeData = { id, content, family, stage: "", matrix: new Matrix4().elements, parts: [] };
         const layer = content === "points" ? pointLayer(node, arrays) : await this.splatLayer(node, arrays);
-        this.remove(id);
-        this.layers.set(id, layer);
-        this.scene.add(layer.object);
-        this.invalidate();
+        this.put(layer);
         return layer;
     }
 
@@ -298,7 +327,8 @@ export class Viewer {
     }
 
     get busy(): boolean {
-        return this.scheduled || [...this.layers.values()].some((layer) => layer.object.visible && layer.splats?.busy);
+        const moving = (layer: Layer): boolean => layer.partial === true || layer.splats?.busy === true;
+        return this.scheduled || [...this.layers.values()].some((layer) => layer.object.visible && moving(layer));
     }
 
     /** Resolves when the picture will not change any more by itself. */
@@ -339,7 +369,7 @@ export class Viewer {
             );
         }
         const splats = await backend.create(family, arrays, this.look);
-        const centers = arrays.need("POSITION");
+        const centers = centersOf(arrays);
         return { node, object: splats.object, splats, count: splats.count, bytes: splats.bytes, centers };
     }
 
@@ -389,6 +419,16 @@ function makeRenderer(canvas: HTMLCanvasElement): WebGLRenderer {
         );
     }
     return new WebGLRenderer({ canvas, context });
+}
+
+/** In memory of their own: a view would keep the whole file. */
+function centersOf(arrays: Arrays): Float32Array {
+    const centers = arrays.need("POSITION");
+    return centers.byteLength < centers.buffer.byteLength ? centers.slice() : centers;
+}
+
+function rowsOf(node: NodeData): number {
+    return node.parts.reduce((sum, part) => sum + part.attributes.POSITION!.count, 0);
 }
 
 function pointLayer(node: NodeData, arrays: Arrays): Layer {
