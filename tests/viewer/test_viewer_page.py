@@ -74,7 +74,7 @@ def test_photos_are_compared(shown: Tab) -> None:
     shown.page.keyboard.press("ArrowRight")
     assert float(shown.page.get_attribute(".handle", "aria-valuenow") or 0) > before
     shown.page.click('[data-view="photo 2.png"]')
-    assert "held out 21.50 dB" in shown.page.inner_text(".compare .note")
+    assert "held out · 21.50 dB" in shown.page.inner_text(".compare .note")
     shown.page.click('[data-compare="render"]')
     assert not shown.faults
 

@@ -146,8 +146,8 @@ export class App {
         const scene = placedScene(photos);
         if (!this.placing || (known === 0 && scene.views.length > 0)) {
             this.data = scene;
-            this.begin(null);
             this.placing = true;
+            this.begin(null);
             this.tree.showCameras(true);
             if (scene.views.length > 0) this.viewer.overlook();
         } else {
@@ -318,12 +318,15 @@ export class App {
             })),
         );
         this.edit = new Edit(viewer, this.session.writable, (value) => this.fields.opacity.set(value), saved);
+        const photos = section("Photos", true, this.photos.element);
         panel.replaceChildren(
             h("h1", {}, this.session.name),
             ...(this.livePanel === null ? [] : [section("Run", true, this.livePanel.element)]),
+            // Before their cameras are known they are all that there is to see.
+            ...(this.placing ? [photos] : []),
             section("Scene", true, this.tree.element),
             section("Look", true, ...look),
-            section("Photos", true, this.photos.element),
+            ...(this.placing ? [] : [photos]),
             section("Crop", false, this.edit.crop),
             section("Path", false, this.edit.path),
             section("More", true, this.measure.element, ...this.actions()),

@@ -84,7 +84,8 @@ export class Compare {
             const lens = view.distortion.model === "none" ? "" : " · lens distortion is not drawn";
             const address = photoAddress(view, this.files);
             const missing = address === undefined ? " · its photo lies outside of the scene folder" : "";
-            this.note.textContent = `${view.split === "test" ? "held out" : "training"} ${this.metrics(view.name)}${lens}${missing}`;
+            const metrics = this.metrics(view.name);
+            this.note.textContent = `${view.split === "test" ? "held out" : "training"}${metrics && " · "}${metrics}${lens}${missing}`;
             if (address !== undefined) this.photo.src = address;
         }
         const bare = view === null || photoAddress(view, this.files) === undefined;

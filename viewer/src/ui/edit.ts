@@ -35,6 +35,7 @@ export class Edit {
             input.oninput = () => this.apply();
             this.numbers.push(input);
         }
+        const heads = ["", "x", "y", "z"].map((text) => h("span", {}, text));
         this.cropped.onchange = () => this.apply();
         const save = (): HTMLButtonElement =>
             h(
@@ -46,12 +47,21 @@ export class Edit {
             "div",
             {},
             h("label", { className: "check" }, this.cropped, "Crop to a box"),
-            h("div", { className: "numbers" }, ...this.numbers),
+            h(
+                "div",
+                { className: "numbers" },
+                ...heads,
+                h("span", {}, "from"),
+                ...this.numbers.slice(0, 3),
+                h("span", {}, "to"),
+                ...this.numbers.slice(3),
+            ),
             h("div", { className: "row" }, save()),
             h(
                 "p",
                 { className: "note" },
-                "`recon export OUT --saved` keeps what is inside and at least as opaque as set above.",
+                h("code", {}, "recon export OUT --saved"),
+                " keeps what is inside and at least as opaque as set above.",
             ),
         );
         const add = h("button", { type: "button", onclick: () => this.add() }, "Add keyframe");
@@ -62,7 +72,7 @@ export class Edit {
             {},
             h("div", { className: "row" }, add, play, save()),
             this.list,
-            h("p", { className: "note" }, "`recon render OUT --path saved` makes a video of it."),
+            h("p", { className: "note" }, h("code", {}, "recon render OUT --path saved"), " makes a video of it."),
             this.status,
         );
         if (saved !== null) {
