@@ -6,10 +6,8 @@ import functools
 import gzip
 import http.server
 import shutil
-import statistics
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,14 +19,12 @@ import torch
 from recon.bench.chromium import browser_path, launch
 from recon.bench.measure import machine
 from recon.bench.report import Report
+from recon.bench.viewer_runs import compare_runs
+from recon.bench.viewer_watched import watched_pairs
 from recon.errors import ReconError
-from recon.events import Event, StageFinished, StageStarted
 from recon.io.formats import FORMATS
-from recon.pipeline.config import RunConfig, load_config
 from recon.pipeline.importing import Source, import_scene
-from recon.pipeline.run import run
 from recon.scene import Node, Scene, Splats
-from recon.viewer.live import LiveRun
 from recon.viewer.page import FOLDER
 from recon.viewer.server import ViewerServer
 
@@ -63,7 +59,7 @@ class Options:
     PlayCanvas's engine on the same ones; then a training with and without a page that watches."""
 
     splats: tuple[int, ...] = (5_000, 50_000)
-    """Gaussians of the scenes."""
+    """Gaussians of the scenes; none for no such table."""
     frames: int = 10
     """Frames to average over."""
     playcanvas: Path = Path("tests/tools")
@@ -74,8 +70,10 @@ class Options:
     """Of such a training."""
     scene: Path | None = None
     """scene.yaml of the training; by default the demo's."""
+    runs: tuple[Path, ...] = ()
+    """Output folders of runs: the page's pictures from training cameras against the core's, splats and mesh."""
     out: Path | None = None
-    """Folder for the tables as Markdown and JSON."""
+    """Folder for the tables as Markdown and JSON, and for pictures of `runs`."""
 
 
 def main(options: Options) -> None:
@@ -86,12 +84,15 @@ def main(options: Options) -> None:
     report = Report(f"{machine()}; headless Chromium, software WebGL, {SIZE['width']}x{SIZE['height']} px")
     with tempfile.TemporaryDirectory(prefix="recon-bench-") as folder, launch(path) as browser:
         rows = [_row(count, Path(folder) / str(count), options, browser) for count in options.splats]
-        report.add(
-            ["Gaussians", "first picture s", "ms a frame", "memory MB", "PlayCanvas: first picture s", "ms a frame"],
-            rows, "The page, from a running server",
-        )  # fmt: skip
+        if rows:
+            columns = ["Gaussians", "first picture s", "ms a frame", "memory MB"]
+            theirs = ["PlayCanvas: first picture s", "ms a frame"]
+            report.add([*columns, *theirs], rows, "The page, from a running server")
+        if options.runs:
+            rows = compare_runs(options.runs, browser, options.out and options.out / "pictures")
+            report.add(["run", "node", "kind", "view", "dB"], rows, "The page's pictures against the core's")
         if options.pairs:
-            rows = _watched(options, Path(folder), browser)
+            rows = watched_pairs(options.scene, options.iterations, options.pairs, Path(folder), browser)
             heading = f"Processor seconds of {options.iterations} iterations, the server's included"
             report.add(["pair", "alone", "watched", "more %", "frames", "viewer's own %"], rows, heading)
     size = sum(
@@ -176,77 +177,3 @@ def _files(folder: Path) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
-
-
-class _Clock:
-    """Processor time of this process in the stage that optimises."""
-
-    seconds = 0.0
-
-    def __call__(self, event: Event, /) -> None:
-        if isinstance(event, StageStarted) and event.stage == "splats":
-            self.seconds = -time.process_time()
-        elif isinstance(event, StageFinished) and event.stage == "splats":
-            self.seconds += time.process_time()
-
-
-class _Metered:
-    """What the viewer takes of the optimisation's thread: a listener around its own."""
-
-    def __init__(self, live: LiveRun) -> None:
-        self.live, self.seconds = live, 0.0
-
-    def __call__(self, event: Event, /) -> None:
-        begin = time.thread_time()
-        self.live(event)
-        self.seconds += time.thread_time() - begin
-
-
-def _watched(options: Options, folder: Path, browser: Any) -> list[list[object]]:
-    """A row for each pair, and one of medians."""
-    scene = options.scene or _demo(folder)
-    sets = [f"splats.iterations={options.iterations}", f"output={folder / 'out'}"]
-    config = load_config(scene, sets)
-    rows: list[list[object]] = []
-    shares, owns = [], []
-    run(load_config(scene, [*sets, "splats.iterations=20"]), until="splats")  # what only the first one pays
-    for pair in range(1, options.pairs + 1):
-        alone, watched, frames, own = _Clock(), _Clock(), 0, 0.0
-        for which in ("alone", "watched") if pair % 2 else ("watched", "alone"):
-            if which == "alone":
-                run(config, until="splats", force=True, listeners=[alone])
-            else:
-                frames, own = _watch(config, watched, browser)
-        shares.append(100 * (watched.seconds / alone.seconds - 1))
-        owns.append(100 * own / watched.seconds)
-        rows.append([pair, alone.seconds, watched.seconds, shares[-1], frames, owns[-1]])
-    return [*rows, ["median", "", "", statistics.median(shares), "", statistics.median(owns)]]
-
-
-def _demo(folder: Path) -> Path:
-    """scene.yaml of the demo, made anew."""
-    from recon_datasets.capture import make_capture
-
-    make_capture(scene="table", out=folder / "capture")
-    path = folder / "scene.yaml"
-    path.write_text("images: capture\nviews: {train: 9, file: capture/splits.json}\noutput: out\n")
-    return path
-
-
-def _watch(config: RunConfig, clock: _Clock, browser: Any) -> tuple[int, float]:
-    """A training that one page watches: how many frames it was given, and processor seconds of what the viewer did in
-    the optimisation's thread and in its own."""
-    live = LiveRun()
-    server = ViewerServer(config.output, port=0, live=live)
-    server.start()
-    page = browser.new_page(viewport=SIZE)
-    try:
-        page.goto(server.address)
-        page.wait_for_selector("html[data-state=ready]", state="attached", timeout=_PATIENCE_MS)
-        metered, before = _Metered(live), server.processor_seconds()
-        run(config, until="splats", force=True, listeners=[metered, clock], control=live)
-        frames = int(page.evaluate("() => document.documentElement.dataset.frame ?? 0"))
-        return frames, metered.seconds + server.processor_seconds() - before
-    finally:
-        page.close()
-        server.stop()

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from recon.bench.chromium import IN_TIME, capture
+
 SIZE = {"width": 400, "height": 300}
 PICTURES = Path(__file__).resolve().parents[2] / "build" / "viewer-pictures"
 """Where tests leave what they saw."""
 PATIENCE_MS = 60_000
-
-# Playwright waits for scripts without end.
-_AT_LAST = f"""const inTime = (wanted) => Promise.race([wanted, new Promise((_, fail) =>
-    setTimeout(() => fail(new Error("the picture does not come to rest")), {PATIENCE_MS}))]);"""
-_CAPTURE = (
-    f"async ([width, height]) => {{ {_AT_LAST}"
-    + """
-    const blob = await inTime(window.recon.viewer.capture(width, height));
-    const bytes = new Uint8Array(await blob.arrayBuffer());
-    let text = "";
-    for (const byte of bytes) text += String.fromCharCode(byte);
-    return btoa(text);
-}"""
-)
 
 
 class Tab:
@@ -52,7 +38,7 @@ class Tab:
 
     def settle(self) -> None:
         """Wait until the picture stands."""
-        self.run(f"{_AT_LAST} await inTime(recon.viewer.settled())")
+        self.run(f"{IN_TIME} await inTime(recon.viewer.settled(), argument)", PATIENCE_MS)
 
     def snap(self, name: str) -> None:
         """Stand at the camera of a photo."""
@@ -60,8 +46,7 @@ class Tab:
 
     def picture(self, width: int, height: int) -> np.ndarray:
         """[height, width, 3] float in [0, 1]: what the page draws at that size."""
-        data = base64.b64decode(self.page.evaluate(_CAPTURE, [width, height]))
-        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float64) / 255
+        return capture(self.page, width, height, PATIENCE_MS)
 
     def keep(self, name: str) -> None:
         """Leave a screenshot of the whole page for people."""

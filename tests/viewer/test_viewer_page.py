@@ -316,6 +316,32 @@ def test_a_node_whose_accessor_leads_nowhere_is_said(spoiled: ViewerServer, tab:
     assert "/accessors/3" in tab.page.inner_text(".message")
 
 
+def test_a_scene_that_is_too_large_is_said(served: Served, tab: Tab) -> None:
+    """The browser has no memory for what comes, or pretends not to."""
+    tab.page.add_init_script(
+        """const real = Uint8Array;
+        globalThis.Uint8Array = new Proxy(real, { construct(kind, given, target) {
+            if (given[0] > 10000) throw new RangeError("Array buffer allocation failed");
+            return Reflect.construct(kind, given, target === globalThis.Uint8Array ? kind : target);
+        } });"""
+    )
+    tab.open(served.server.address + "#show=gaussian", "failed")
+    message = tab.page.inner_text(".message")
+    assert "gaussian" in message and "too large for this browser" in message and "recon export" in message
+
+
+def test_a_lost_picture_is_said_and_comes_back(served: Served, tab: Tab) -> None:
+    tab.open(served.server.address + "#show=mesh")
+    before = tab.picture(100, 75)
+    tab.run("recon.lose = recon.viewer.canvas.getContext('webgl2').getExtension('WEBGL_lose_context')")
+    tab.run("recon.lose.loseContext()")
+    tab.page.locator(".message", has_text="graphics card").wait_for()
+    tab.run("recon.lose.restoreContext()")
+    tab.page.wait_for_function("() => !window.recon.viewer.canvas.getContext('webgl2').isContextLost()")
+    tab.settle()
+    assert np.abs(tab.picture(100, 75) - before).mean() < 1e-3
+
+
 def test_no_webgl_is_said(spoiled: ViewerServer, tab: Tab) -> None:
     tab.page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
     tab.open(spoiled.address, "failed")

@@ -81,6 +81,13 @@ export class App {
         this.area.append(view, this.status, menu);
         document.body.append(this.area, this.panel);
         this.viewer = new Viewer(view);
+        this.viewer.onLost = () =>
+            complain(
+                new ViewerError(
+                    "The graphics card has dropped the picture, perhaps for want of memory",
+                    "It comes back by itself where it can; else show fewer things, close other tabs, and reload the page.",
+                ),
+            );
         this.togglePanel(window.innerWidth > 700);
         document.addEventListener("keydown", (event) => this.key(event));
         onClick(this.viewer.canvas, (x, y) => this.pick(x, y));

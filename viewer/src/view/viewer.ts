@@ -77,6 +77,8 @@ export class Viewer {
     onDraw: () => void = () => {};
     /** Called when the camera comes to a photo or leaves it. */
     onSnap: (view: ViewData | null) => void = () => {};
+    /** Called when the graphics card gives up. */
+    onLost: () => void = () => {};
     /** Milliseconds that the latest pictures took, from one to the next. */
     readonly frameTimes: number[] = [];
     readonly scale: Scale = { ...SCALE };
@@ -99,7 +101,10 @@ export class Viewer {
         const dirty = (): void => this.invalidate();
         this.backends = [new SparkBackend(this.renderer, dirty, this.scale), new CloudBackend(dirty)];
         for (const backend of this.backends) backend.attach(this.scene);
-        this.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+        this.canvas.addEventListener("webglcontextlost", (event) => {
+            event.preventDefault();
+            this.onLost();
+        });
         this.canvas.addEventListener("webglcontextrestored", dirty);
         new ResizeObserver(() => this.resize()).observe(container);
     }
@@ -155,6 +160,19 @@ export class Viewer {
 
     /** Load a node and show it; of many splats the first ones as soon as they are there. tell: hears how far it is. */
     async load(node: NodeData, buffers: Buffers, files: Files, tell: (what: string) => void): Promise<Layer> {
+        try {
+            return await this.loaded(node, buffers, files, tell);
+        } catch (error) {
+            // Arrays that cannot be had, here or in Spark's decoder.
+            if (!(error instanceof RangeError || error instanceof WebAssembly.RuntimeError)) throw error;
+            throw new ViewerError(
+                `${node.id}: ${(bytesOf(node) / 1e6).toFixed(0)} MB are too large for this browser (${error.message})`,
+                "Close other tabs, or look at less: `recon export OUT --to less.ply --min-opacity 0.1`, and `recon import less.ply`.",
+            );
+        }
+    }
+
+    private async loaded(node: NodeData, buffers: Buffers, files: Files, tell: (what: string) => void): Promise<Layer> {
         const progress = (done: number, total: number): void =>
             tell(`${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`);
         if (node.content === "splats" && rowsOf(node) > this.scale.partialAbove) {
