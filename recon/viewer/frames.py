@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from recon.scene import Points, Splats
-from recon.scene.content import to_arrays
+from recon.scene.content import to_linear
 from recon.scene.families import FAMILIES
 from recon.scene.families.appearance import SH
 
@@ -46,7 +46,8 @@ def pack_points(points: Points, frame: int) -> bytes:
     from safetensors.numpy import save
 
     every = max(1, -(-len(points.positions) // MAX_SPLATS))
-    arrays = to_arrays(Points(points.positions[::every].contiguous(), points.colors[::every].contiguous()))
+    positions, colors = points.positions[::every].float().numpy(), to_linear(points.colors[::every].numpy())
+    arrays = {"POSITION": np.ascontiguousarray(positions), "COLOR_0": np.ascontiguousarray(colors)}
     return bytes(save(arrays, {"frame": str(frame), "family": "points", "iteration": "0"}))
 
 

@@ -8,6 +8,8 @@ import { encodeAll } from "./encode_all";
 import { cropOf, MODES } from "./look";
 import type { Scale } from "./scale";
 
+/** Gaussians of a picture with levels of detail where a processor draws it. */
+const SOFTWARE_SPLATS = 100_000;
 /** Of harmonics with levels of detail: Spark's maker of levels leaves out the third. */
 const LEVELS_DEGREE = 2;
 
@@ -21,6 +23,7 @@ export class SparkBackend implements SplatBackend {
         onDirty: () => void,
         private readonly scale: Scale,
     ) {
+        const inSoftware = drawsInSoftware(renderer);
         this.spark = new SparkRenderer({
             renderer,
             onDirty,
@@ -32,6 +35,8 @@ export class SparkBackend implements SplatBackend {
             maxPixelRadius: 4096,
             clipXY: 2,
             enableLod: true,
+            // Spark's own choice suits graphics cards.
+            ...(inSoftware ? { lodSplatCount: SOFTWARE_SPLATS } : {}),
         });
         this.spark.name = "spark";
     }
@@ -46,6 +51,14 @@ export class SparkBackend implements SplatBackend {
         gaussians.setLook(look);
         return gaussians;
     }
+}
+
+/** Whether there is no graphics card behind the canvas. */
+function drawsInSoftware(renderer: WebGLRenderer): boolean {
+    const gl = renderer.getContext();
+    const told = gl.getExtension("WEBGL_debug_renderer_info");
+    const name: unknown = gl.getParameter(told === null ? gl.RENDERER : told.UNMASKED_RENDERER_WEBGL);
+    return /swiftshader|llvmpipe|software|basic render/i.test(String(name));
 }
 
 class SparkGaussians implements SplatObject {
