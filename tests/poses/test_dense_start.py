@@ -208,6 +208,20 @@ def test_sparse_points_fill_the_gaps(room: Room) -> None:
     assert with_sparse(dense, None, room.scene.views) is dense
 
 
+def test_no_sparse_point_lies_before_the_nearest_surface_of_a_photo(room: Room) -> None:
+    view = room.scene.views[0]
+    pixels = torch.rand(2000, 2, dtype=torch.float64) * torch.tensor([view.camera.width, view.camera.height])
+    wall = view.unproject(pixels, torch.full((2000,), 4.0, dtype=torch.float64)).float()
+    up = torch.tensor([[0.0, 0, -1]]).expand(2000, 3)
+    dense = Points(wall, torch.rand(2000, 3), up, torch.full((2000,), 1e-4))
+    behind, before = (
+        view.unproject(pixels[:20], torch.full((20,), z, dtype=torch.float64)).float() for z in (6.0, 2.0)
+    )
+    sparse = Points(torch.cat([behind, before]), torch.zeros(40, 3))
+    joined = with_sparse(dense, sparse, [view])
+    assert torch.equal(joined.positions, torch.cat([wall, behind]))
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_a_gpu_finds_the_same_planes(room: Room) -> None:
