@@ -16,6 +16,7 @@ Name = Literal[
     "solid",
     "dense",
     "poses",
+    "refine",
     "mesh",
     "surface",
     "quality",
@@ -29,8 +30,8 @@ NAMES: tuple[str, ...] = get_args(Name)
 
 @dataclass(frozen=True)
 class Bench:
-    """`recon bench` raster, train, families, solid, dense, poses, mesh, surface, quality, priors, repair, formats or
-    viewer."""
+    """`recon bench` raster, train, families, solid, dense, poses, refine, mesh, surface, quality, priors, repair,
+    formats or viewer."""
 
     name: Annotated[Name, tyro.conf.Positional]
     """What to measure."""
