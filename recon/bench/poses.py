@@ -61,7 +61,7 @@ def main(options: Options) -> None:
         for count in options.views or (len(capture.scene.views),):
             if count <= len(capture.scene.views):
                 photos = _photos(capture, path, count, options.neighbors)
-                results = [_estimate(capture, photos, seed) for seed in range(options.seeds)]
+                results = [_announced(capture, path, photos, seed) for seed in range(options.seeds)]
                 rows.append([path.name, count, *_row(results)])
     header = ["capture", "photos", "registered", "rotation deg: median", "worst", "centre %: median", "worst",
               "focal %: worst", "AUC@5", "s", "said"]  # fmt: skip
@@ -78,6 +78,16 @@ def _photos(capture: Capture, path: Path, count: int, neighbors: bool) -> tuple[
     splits = path / "splits.json"
     chosen = assign_splits(capture.scene, count, None, splits if splits.is_file() else None)
     return tuple(view for view in chosen.views if view.split == "train")
+
+
+def _announced(capture: Capture, path: Path, photos: tuple[View, ...], seed: int) -> _Result:
+    """The result, which is printed at once: the table comes when the last capture is done."""
+    found = _estimate(capture, photos, seed)
+    figures = "no truth" if found.errors is None else ", ".join(
+        f"{name} {value:.4f}" for name, value in found.errors.figures().items() if name != "views"
+    )  # fmt: skip
+    print(f"{path.name} {len(photos)} seed {seed}: {found.registered} registered, {figures}. {found.said}", flush=True)
+    return found
 
 
 def _estimate(capture: Capture, photos: tuple[View, ...], seed: int) -> _Result:
