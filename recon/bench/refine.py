@@ -6,6 +6,7 @@ import json
 import math
 import statistics
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,10 +19,13 @@ from recon.bench.measure import machine
 from recon.bench.report import Report
 from recon.errors import ReconError
 from recon.evaluate.poses import PoseErrors, pose_errors
+from recon.events import ignore
 from recon.geometry import rigid
 from recon.pipeline.config import load_config
 from recon.pipeline.poses_stage import PosesStage
 from recon.pipeline.run import run
+from recon.poses.estimators import PoseInput
+from recon.poses.estimators.known import KnownPoses
 from recon.scene import Scene, View
 from recon.splats.optimize import optimize
 
@@ -70,25 +74,27 @@ def main(options: Options) -> None:
 def _refined(path: Path, count: int | None, seed: int, options: Options) -> dict[str, PoseErrors]:
     """Errors of the training cameras by what was done to them."""
     wanted = [*options.set, f"seed={seed}", *([] if count is None else [f"views.train={count}"])]
-    truth = PosesStage(load_config(path, wanted)).capture.scene
-    with tempfile.TemporaryDirectory(prefix="recon-bench-") as name:
-        cameras = Path(name) / "transforms.json"
-        rough = disturbed(truth, options.turned_deg, options.moved, seed)
-        cameras.write_text(json.dumps(as_transforms(rough.views)), encoding="utf-8")
-
-        def posed(refine: bool) -> Scene:
-            overrides = [f"cameras={cameras}", "poses.method=known", f"poses.refine={str(refine).lower()}"]
-            config = load_config(path, [*wanted, *overrides, f"output={Path(name) / f'refine-{refine}'}"])
-            return run(config, until="poses").scene
-
-        scenes = {"as given": posed(False), "after matches": posed(True)}
-        if options.splats:
-            config = load_config(path, wanted).splats
-            for step in tuple(scenes):
-                fitted = optimize(scenes[step], config, seed=seed, refine_poses=True).scene
-                scenes[f"{step}, then with splats"] = fitted
-        found = {step: pose_errors(scene.split("train"), truth.split("train")) for step, scene in scenes.items()}
+    config = load_config(path, wanted)
+    truth = PosesStage(config).capture.scene
+    rough = disturbed(truth, options.turned_deg, options.moved, seed)
+    mended = KnownPoses(config.poses.sfm, may_mend=True).estimate(PoseInput(rough, seed, ignore)).scene
+    scenes = {"as given": rough, "after matches": mended}
+    if options.splats:
+        for step, scene in tuple(scenes.items()):
+            with tempfile.TemporaryDirectory(prefix="recon-bench-") as name:
+                started = _started(path, wanted, scene, Path(name))
+                fitted = optimize(started, config.splats, seed=seed, refine_poses=True).scene
+            scenes[f"{step}, then with splats"] = fitted
+    found = {step: pose_errors(scene.split("train"), truth.split("train")) for step, scene in scenes.items()}
     return {step: errors for step, errors in found.items() if errors is not None}
+
+
+def _started(path: Path, wanted: Sequence[str], scene: Scene, folder: Path) -> Scene:
+    """What the poses stage makes of the photos with the cameras of `scene`, which it leaves as they are."""
+    cameras = folder / "transforms.json"
+    cameras.write_text(json.dumps(as_transforms(scene.views)), encoding="utf-8")
+    overrides = [f"cameras={cameras}", "poses.method=known", "poses.refine=false", f"output={folder / 'out'}"]
+    return run(load_config(path, [*wanted, *overrides]), until="poses").scene
 
 
 def disturbed(scene: Scene, turned_deg: float, moved: float, seed: int) -> Scene:
