@@ -146,6 +146,30 @@ NB_MODULE(_cuda, m) {
                                         at<float>(v_q), at<void>(stream));
         },
         "view"_a, nb::kw_only(), "found"_a, "count"_a, "image"_a, "channels"_a, "v_out"_a, "v_image"_a, "v_q"_a, "stream"_a);
+    m.def("flexicubes_scratch_bytes", &gpu::flexicubes_scratch_bytes, "voxels"_a);
+    m.def(
+        "flexicubes_count",
+        [](const FlexiCubesArgs<float>& args, Pointer raw, Pointer counts, Pointer sums, Pointer scratch, size_t scratch_bytes, Pointer stream) {
+            gpu::run_flexicubes_count(args, at<uint8_t>(raw), at<int32_t>(counts), at<int64_t>(sums), at<void>(scratch), scratch_bytes, at<void>(stream));
+        },
+        "args"_a, nb::kw_only(), "raw"_a, "counts"_a, "sums"_a, "scratch"_a, "scratch_bytes"_a, "stream"_a);
+    m.def(
+        "flexicubes_fill",
+        [](const FlexiCubesArgs<float>& args, int64_t duals, Pointer vertices, Pointer faces, Pointer deviation, Pointer stream) {
+            gpu::run_flexicubes_fill(args, duals, at<float>(vertices), at<int32_t>(faces), at<float>(deviation), at<void>(stream));
+        },
+        "args"_a, "duals"_a, nb::kw_only(), "vertices"_a, "faces"_a, "deviation"_a, "stream"_a);
+    m.def(
+        "flexicubes_backward",
+        [](const FlexiCubesArgs<float>& args, int64_t duals, Pointer v_dual, Pointer vertices, Pointer v_vertices, Pointer v_deviation,
+           Pointer v_sdf, Pointer v_offsets, Pointer v_alpha, Pointer v_beta, Pointer v_gamma, Pointer stream) {
+            gpu::run_flexicubes_backward(args,
+                                         {at<float>(vertices), at<float>(v_vertices), at<float>(v_deviation), at<float>(v_sdf),
+                                          at<float>(v_offsets), at<float>(v_alpha), at<float>(v_beta), at<float>(v_gamma)},
+                                         duals, at<float>(v_dual), at<void>(stream));
+        },
+        "args"_a, "duals"_a, nb::kw_only(), "v_dual"_a, "vertices"_a, "v_vertices"_a, "v_deviation"_a, "v_sdf"_a, "v_offsets"_a, "v_alpha"_a,
+        "v_beta"_a, "v_gamma"_a, "stream"_a);
     m.def(
         "stereo_sweep", [](const StereoArgs<float>& args, Pointer stream) { gpu::run_stereo_sweep(args, at<void>(stream)); }, "args"_a,
         "stream"_a);

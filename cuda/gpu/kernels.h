@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gpu/args.h"
+#include "recon/flexicubes_args.h"
 #include "recon/mesh_args.h"
 #include "recon/stereo_args.h"
 #include "recon/training_args.h"
@@ -34,6 +35,12 @@ void run_find_silhouettes(const AntialiasArgs<float>&, Silhouette* found, void* 
 void run_antialias(const MeshView<float>&, const Silhouette* found, int64_t count, const float* image, int channels, float* out, void* stream);
 void run_antialias_backward(const MeshView<float>&, const Silhouette* found, int64_t count, const float* image, int channels, const float* v_out,
                             float* v_image, float* v_q, void* stream);
+
+// See gpu/flexicubes.h.
+size_t flexicubes_scratch_bytes(int64_t voxels);
+void run_flexicubes_count(const FlexiCubesArgs<float>&, uint8_t* raw, int32_t* counts, int64_t* sums, void* scratch, size_t bytes, void* stream);
+void run_flexicubes_fill(const FlexiCubesArgs<float>&, int64_t duals, float* vertices, int32_t* faces, float* deviation, void* stream);
+void run_flexicubes_backward(const FlexiCubesArgs<float>&, const FlexiCubesGradient<float>&, int64_t duals, float* v_dual, void* stream);
 
 void run_adam(const AdamArgs<float>&, void* stream);
 // total: 3 numbers of scratch.   out: loss, weighted mean |a - b|, weighted mean SSIM, on the device.

@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TABLE = HERE / "resources.json"
 SLACK = 4
-OTHERS = ("mesh", "stereo", "training")
+OTHERS = ("flexicubes", "mesh", "stereo", "training")
 
 
 def families() -> list[str]:

@@ -13,6 +13,7 @@
 #define RECON_KERNEL __global__ void
 #define RECON_DEVICE __device__ __forceinline__
 #define RECON_SHARED __shared__
+#define RECON_CONSTANT __constant__
 // Launches `kernel` (in parentheses if it has template arguments) and throws what the launch reports.
 #define RECON_LAUNCH(kernel, blocks, threads, stream, ...)                                                                   \
     do {                                                                                                                     \

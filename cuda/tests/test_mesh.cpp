@@ -1,65 +1,27 @@
 // The mesh passes from end to end on a random closed field: lattice, extraction, drawing, gradients, distances. Laws are
 // checked in Python; here every pass runs once under the sanitizers.
 #include <cmath>
-#include <random>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "check.h"
+#include "random_field.h"
 #include "cpu/flexicubes.h"
 #include "cpu/mesh_raster.h"
 #include "cpu/thread_pool.h"
 #include "cpu/triangle_tree.h"
-#include "cpu/voxels.h"
 
 using namespace recon;
 
 namespace {
 
-constexpr int kSide = 8, kSize = 40;
-
-int64_t key(int x, int y, int z) { return (int64_t(z) << 42) + (int64_t(y) << 21) + x; }
+constexpr int kSize = 40;
 
 template <class Real>
 void run() {
-    std::vector<int64_t> keys, steps;
-    for (int z = 0; z < kSide; ++z)
-        for (int y = 0; y < kSide; ++y)
-            for (int x = 0; x < kSide; ++x) keys.push_back(key(x, y, z));
-    for (int k = 0; k < 8; ++k) steps.push_back(key(k & 1, k >> 1 & 1, k >> 2));
-    const ShiftedUnion lattice = {int64_t(keys.size()), keys.data(), 8, steps.data()};
-    int64_t starts[kUnionParts + 1];
-    const int64_t corners = shifted_union_count(lattice, starts);
-    check::is_true("corners of a box", 0, corners == (kSide + 1) * (kSide + 1) * (kSide + 1));
-    std::vector<int64_t> corner_keys(static_cast<size_t>(corners));
-    std::vector<int32_t> voxel_corners(keys.size() * 8);
-    shifted_union_fill(lattice, starts, corner_keys.data(), voxel_corners.data());
-
-    std::mt19937 random(7);
-    std::normal_distribution<double> normal;
-    std::vector<int32_t> corner_voxel(corner_keys.size(), -1), places;
-    std::vector<Real> sdf;
-    for (const int64_t k : corner_keys) {
-        const int place[3] = {int(k & 0x1fffff), int(k >> 21 & 0x1fffff), int(k >> 42)};
-        bool rim = false;
-        for (const int c : place) places.push_back(c), rim |= c == 0 || c == kSide;
-        sdf.push_back(rim ? Real(1) : Real(normal(random)));
-    }
-    for (size_t v = 0; v < keys.size(); ++v) corner_voxel[size_t(voxel_corners[8 * v])] = int32_t(v);
-    std::vector<int64_t> layers, quad_starts(kSide + 1);
-    for (int z = 0; z <= kSide; ++z) layers.push_back(int64_t(z) * kSide * kSide);
-    std::vector<uint8_t> cases(keys.size());
-    std::vector<int32_t> first(keys.size());
-    std::vector<Real> alpha(8 * keys.size(), Real(0.1)), beta(12 * keys.size(), Real(-0.2)), gamma(keys.size(), Real(0.3));
-
-    FlexiCubesArgs<Real> args;
-    args.voxels = int64_t(keys.size()), args.layers = kSide, args.layer_starts = layers.data();
-    args.voxel_corners = voxel_corners.data(), args.corner_voxel = corner_voxel.data(), args.corners = places.data();
-    args.voxel_size = Real(0.25), args.sdf = sdf.data();
-    args.alpha = alpha.data(), args.beta = beta.data(), args.gamma = gamma.data(), args.training = true;
-    args.cases = cases.data(), args.first_vertex = first.data(), args.quad_starts = quad_starts.data();
-    args.origin[0] = args.origin[1] = -1, args.origin[2] = 2;
+    RandomField<Real> field(7);
+    const FlexiCubesArgs<Real>& args = field.args;
     const SurfaceSize size = flexicubes_count(args);
     const int64_t count = size.duals + size.quads, face_count = 4 * size.quads;
     std::vector<Real> vertices(size_t(3 * count)), deviation(static_cast<size_t>(size.duals));
@@ -95,7 +57,7 @@ void run() {
     antialias_backward(edges, found.data(), int64_t(found.size()), depth.data(), 1, depth.data(), v_image.data(), v_edge.data());
     for (size_t i = 0; i < q.size(); ++i) check::is_true("gradients are finite", 0, std::isfinite(v_q[i]) && std::isfinite(v_edge[i]));
 
-    std::vector<Real> v_sdf(sdf.size()), v_alpha(alpha.size()), v_beta(beta.size()), v_gamma(gamma.size()), v_offsets(3 * sdf.size());
+    std::vector<Real> v_sdf(field.sdf.size()), v_alpha(field.alpha.size()), v_beta(field.beta.size()), v_gamma(field.gamma.size()), v_offsets(3 * field.sdf.size());
     flexicubes_backward<Real>(args, size,
                               {vertices.data(), vertices.data(), deviation.data(), v_sdf.data(), v_offsets.data(), v_alpha.data(),
                                v_beta.data(), v_gamma.data()});

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recon.errors import ReconError
+from recon.mesh.cube_passes import Counted, CubePasses
 from recon.mesh.voxels import VoxelGrid
-from recon.render.library import kernels, pointer
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def extract(
     deform: [K, 3], moves a corner by voxel_size / 2 * tanh.   alpha: [M, 8] and beta: [M, 12] give weights
     1 + 0.99 tanh to corners and edges of each voxel.   gamma: [M], 0.99 sigmoid + 0.005, chooses diagonals.
     training: four triangles about each quad's centre, so that gamma has a gradient; otherwise two.
-    Gradients reach every argument. The result depends on no number of threads.
+    Gradients reach every argument. The result depends on no number of threads. Values on a CUDA device, float32, stay
+    there; the lattice is copied once.
     Raises ReconError when values are not finite.
     """
     voxels, corners = len(grid), len(grid.corners)
@@ -84,24 +85,15 @@ class _Extract(torch.autograd.Function):
         gamma: Tensor | None, training: bool,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         inputs = [None if t is None else t.contiguous() for t in (sdf, offsets, alpha, beta, gamma)]
-        layers = len(grid.layer_starts) - 1
-        state = (
-            torch.empty(len(grid), dtype=torch.uint8),
-            torch.empty(len(grid), dtype=torch.int32),
-            torch.zeros(layers + 1, dtype=torch.int64),
-        )
-        native = kernels(sdf)
-        args = _arguments(native, grid, inputs, state, training)
-        duals, quads = native.flexicubes_count(args)
-        vertices = sdf.new_empty(duals + quads if training else duals, 3)
-        faces = torch.empty(quads * (4 if training else 2), 3, dtype=torch.int32)
-        deviation = sdf.new_empty(duals)
-        native.flexicubes_fill(
-            args, duals, quads, vertices=pointer(vertices), faces=pointer(faces), deviation=pointer(deviation)
-        )
-        ctx.grid, ctx.training, ctx.size = grid, training, (duals, quads)
-        ctx.save_for_backward(*inputs, *state, vertices)
-        first_vertex = state[1]
+        passes = CubePasses(grid, inputs, training)
+        found = passes.count()
+        vertices = sdf.new_empty(found.duals + (found.quads if training else 0), 3)
+        faces = torch.empty(found.quads * (4 if training else 2), 3, dtype=torch.int32, device=sdf.device)
+        deviation = sdf.new_empty(found.duals)
+        passes.fill(found, vertices, faces, deviation)
+        ctx.grid, ctx.training, ctx.size = grid, training, (found.duals, found.quads)
+        ctx.save_for_backward(*inputs, found.cases, found.first_vertex, found.quad_starts, vertices)
+        first_vertex = found.first_vertex
         ctx.mark_non_differentiable(faces, first_vertex)
         ctx.set_materialize_grads(False)
         return vertices, faces, deviation, first_vertex
@@ -118,28 +110,9 @@ class _Extract(torch.autograd.Function):
             torch.zeros_like(t) if t is not None and (wanted or index == 0) else None
             for index, (t, wanted) in enumerate(zip(inputs, ctx.needs_input_grad[1:6], strict=True))
         ]
-        native = kernels(vertices)
-        args = _arguments(native, ctx.grid, inputs, (cases, first_vertex, quad_starts), ctx.training)
-        native.flexicubes_backward(
-            args, *ctx.size, vertices=pointer(vertices), v_vertices=pointer(v_vertices),
-            v_deviation=pointer(v_deviation), v_sdf=pointer(out[0]), v_offsets=pointer(out[1]), v_alpha=pointer(out[2]),
-            v_beta=pointer(out[3]), v_gamma=pointer(out[4]),
-        )  # fmt: skip
+        found = Counted(cases, first_vertex, quad_starts, *ctx.size)
+        CubePasses(ctx.grid, inputs, ctx.training).backward(found, vertices, v_vertices, v_deviation, out)
         return None, *out, None
-
-
-def _arguments(
-    native: Any, grid: VoxelGrid, inputs: list[Tensor | None], state: tuple[Tensor, Tensor, Tensor], training: bool
-) -> Any:
-    sdf, offsets, alpha, beta, gamma = inputs
-    cases, first_vertex, quad_starts = state
-    return native.FlexiCubesArgs(
-        voxels=len(grid), layers=len(grid.layer_starts) - 1, layer_starts=pointer(grid.layer_starts),
-        voxel_corners=pointer(grid.voxel_corners), corner_voxel=pointer(grid.corner_voxel),
-        corners=pointer(grid.corners), origin=grid.origin.tolist(), voxel_size=grid.voxel_size, sdf=pointer(sdf),
-        offsets=pointer(offsets), alpha=pointer(alpha), beta=pointer(beta), gamma=pointer(gamma), training=training,
-        cases=pointer(cases), first_vertex=pointer(first_vertex), quad_starts=pointer(quad_starts),
-    )  # fmt: skip
 
 
 def cut_edges(grid: VoxelGrid, sdf: Tensor) -> Tensor:
@@ -147,11 +120,12 @@ def cut_edges(grid: VoxelGrid, sdf: Tensor) -> Tensor:
 
     Each voxel gives the three edges that end in its highest corner, so an edge at a lattice's rim may be left out.
     """
-    last = grid.voxel_corners[:, 7]
+    voxel_corners, _, _ = grid.on(sdf.device)
+    last = voxel_corners[:, 7]
     inside = sdf.detach() < 0
     edges = []
     for axis in range(3):
-        first = grid.voxel_corners[:, 7 - (1 << axis)]
+        first = voxel_corners[:, 7 - (1 << axis)]
         cut = (inside[first] != inside[last]).nonzero()[:, 0]
         edges.append(torch.stack([first[cut], last[cut]], dim=1))
     return torch.cat(edges).long()

@@ -114,6 +114,19 @@ class VoxelGrid:
         found[self.voxel_corners[:, 0].long()] = torch.arange(len(self), dtype=torch.int32)
         return found
 
+    @cached_property
+    def _copies(self) -> dict[torch.device, tuple[Tensor, Tensor, Tensor]]:
+        return {}
+
+    def on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """`voxel_corners`, `corner_voxel` and `corners` on a device, copied there once."""
+        if device.type == "cpu":
+            return self.voxel_corners, self.corner_voxel, self.corners
+        if device not in self._copies:
+            here = (self.voxel_corners, self.corner_voxel, self.corners)
+            self._copies[device] = (here[0].to(device), here[1].to(device), here[2].to(device))
+        return self._copies[device]
+
     def corner_positions(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """[K, 3], scene units."""
         return self.corners.to(dtype) * self.voxel_size + self.origin.to(dtype)

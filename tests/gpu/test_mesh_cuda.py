@@ -15,6 +15,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from recon.mesh import cube_passes
+from recon.mesh.flexicubes import extract, sign_loss
+from recon.mesh.voxels import VoxelGrid
 from recon.render import gpu, mesh_passes
 from recon.render import mesh as meshes
 from recon.render.library import core, pointer
@@ -104,6 +107,58 @@ def test_edges_that_are_sorted_find_each_other(count: int) -> None:
     assert opposite_by_sorting(index[:0], len(vertices)).shape == (0, 3)
 
 
+def extracted(device: str) -> dict[str, Tensor]:
+    """A surface with all weights from noise on a lattice with missing voxels, and all gradients, on the CPU."""
+    generator = torch.Generator().manual_seed(4)
+    dense = VoxelGrid.dense(7, torch.zeros(3), 0.3)
+    grid = dense.select(torch.rand(len(dense), generator=generator) < 0.8)
+    sizes = {
+        "sdf": (len(grid.corners),), "deform": (len(grid.corners), 3), "alpha": (len(grid), 8), "beta": (len(grid), 12),
+        "gamma": (len(grid),),
+    }  # fmt: skip
+    leaves = {name: torch.randn(*size, generator=generator).to(device).requires_grad_() for name, size in sizes.items()}
+    surface = extract(grid, training=True, **leaves)
+    push = torch.randn(surface.vertices.shape, generator=generator).to(device)
+    loss = (surface.vertices * push).sum() + surface.deviation.square().sum() + sign_loss(grid, leaves["sdf"])
+    loss.backward()
+    plain = extract(grid, leaves["sdf"].detach())
+    found = {"faces": surface.faces, "vertices": surface.vertices, "voxels": surface.voxels, "plain": plain.faces}
+    found |= {f"v_{name}": leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
+    return {name: value.detach().cpu() for name, value in found.items()}
+
+
+def assert_same_surface(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    assert found.keys() == wanted.keys() and len(wanted) == 9 and len(wanted["faces"]) > 500
+    for name, value in wanted.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-4 * float(value.abs().max()), msg=name)
+        else:
+            assert torch.equal(found[name], value), name
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+def test_the_gpu_extracts_what_the_cpu_extracts() -> None:
+    assert_same_surface(extracted("cuda"), extracted("cpu"))
+    empty = VoxelGrid.from_coords(torch.zeros(0, 3, dtype=torch.int32), torch.zeros(3), 1.0)
+    assert len(extract(empty, torch.zeros(0, device="cuda")).faces) == 0
+
+
+def test_the_extraction_is_given_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = extracted("cpu")
+    monkeypatch.setattr(gpu, "module", StandIn)
+    monkeypatch.setattr(cube_passes, "_on_gpu", lambda tensor: True)
+    monkeypatch.setattr(cube_passes, "core", SimpleNamespace(f32=SimpleNamespace(FlexiCubesArgs=StandIn.arguments)))
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=7))
+    assert_same_surface(extracted("cpu"), wanted)
+    grid = VoxelGrid.dense(2, torch.zeros(3), 1.0)
+    with pytest.raises(TypeError, match=r"torch\.float64; the GPU extracts from float32"):
+        extract(grid, torch.ones(len(grid.corners), dtype=torch.float64))
+    empty, StandIn.size = VoxelGrid.from_coords(torch.zeros(0, 3, dtype=torch.int32), torch.zeros(3), 1.0), (0, 0)
+    assert len(extract(empty, torch.zeros(0)).faces) == 0
+
+
 def _array(address: int, shape: tuple[int, ...], kind: Any) -> np.ndarray:
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
     return np.frombuffer((ctypes.c_char * size).from_address(address), kind).reshape(shape)
@@ -114,6 +169,7 @@ class StandIn:
 
     face_ids = 0
     """Address of what was drawn last: the CPU wants pixels sorted by face where a GPU does not."""
+    voxels, size, quad_starts = 0, (0, 0), 0
 
     def __init__(self) -> None:
         self.faces = len(crumpled()[1])
@@ -155,6 +211,36 @@ class StandIn:
 
     def antialias_backward(self, view: Any, *, found: int, count: int, stream: int, **arrays: int) -> None:
         core.f32.antialias_backward(view, found=found, count=self._listed(found, count), **arrays)
+
+    def flexicubes_scratch_bytes(self, voxels: int) -> int:
+        StandIn.voxels = voxels
+        return 5
+
+    def flexicubes_count(
+        self, args: Any, *, raw: int, counts: int, sums: int, scratch: int, scratch_bytes: int, stream: int
+    ) -> None:
+        """Of the sums the last are asked for; starts of layers are kept where those of voxels would be."""
+        voxels = StandIn.voxels
+        assert stream == 7 and scratch_bytes == 5
+        _array(raw, (voxels,), np.uint8)[:] = _array(scratch, (5,), np.uint8)[0]
+        _array(counts, (voxels,), np.int32)[:] = 7
+        StandIn.size = core.f32.flexicubes_count(args)
+        _array(sums, (voxels,), np.int64)[-1] = StandIn.size[0]
+        _array(StandIn.quad_starts, (voxels + 1,), np.int64)[-1] = StandIn.size[1]
+
+    @staticmethod
+    def arguments(**given: Any) -> Any:
+        StandIn.quad_starts = given["quad_starts"]
+        return core.f32.FlexiCubesArgs(**given)
+
+    def flexicubes_fill(self, args: Any, duals: int, *, stream: int, **arrays: int) -> None:
+        assert duals == StandIn.size[0]
+        core.f32.flexicubes_fill(args, *StandIn.size, **arrays)
+
+    def flexicubes_backward(self, args: Any, duals: int, *, v_dual: int, stream: int, **arrays: int) -> None:
+        first = _array(arrays["v_vertices"], (duals, 3), np.float32)
+        assert np.array_equal(_array(v_dual, (duals, 3), np.float32), first)
+        core.f32.flexicubes_backward(args, *StandIn.size, **arrays)
 
     def _listed(self, found: int, count: int) -> int:
         assert count == 2 * WIDTH * HEIGHT

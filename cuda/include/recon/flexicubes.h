@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "recon/math.h"
+
 namespace recon {
 
 constexpr int kCubeCorners = 8, kCubeEdges = 12;
@@ -13,7 +15,7 @@ constexpr uint8_t kNoDual = 0xff;     // the edge is not cut
 constexpr int8_t kNoFace = -1;
 
 // First (end = 0) or last (end = 1) corner of an edge.
-constexpr int edge_corner(int edge, int end) {
+RECON_HD constexpr int edge_corner(int edge, int end) {
     const int axis = edge / 4;
     return ((edge & 1) << (axis + 1) % 3) | ((edge >> 1 & 1) << (axis + 2) % 3) | (end << axis);
 }
@@ -97,7 +99,7 @@ template <class Real>
 struct Crossing {
     Real t, slope_a, slope_b;  // t and its derivatives by a and b
 
-    Crossing(Real a, Real b, Real floor) {
+    RECON_HD Crossing(Real a, Real b, Real floor) {
         const Real difference = b - a;
         const Real magnitude = difference < 0 ? -difference : difference;
         const Real scale = difference < 0 ? Real(-1) : Real(1);

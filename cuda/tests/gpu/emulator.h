@@ -18,6 +18,7 @@
 #define RECON_KERNEL inline void
 #define RECON_DEVICE inline
 #define RECON_SHARED static
+#define RECON_CONSTANT inline const
 #define RECON_LAUNCH(kernel, blocks, threads, stream, ...) \
     (static_cast<void>(stream), ::recon::simt::launch(blocks, threads, [&] { kernel(__VA_ARGS__); }))
 
