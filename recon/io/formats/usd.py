@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,7 +109,15 @@ def _write_camera(pxr: Any, stage: Any, place: str, view: View) -> None:
 def read(path: Path) -> Splats:
     """The first field of Gaussians of a stage; its transform must be the identity."""
     file_size(path)
-    source = _Source(path)
+    try:
+        return _read(path, _Source(path))
+    except _library().Tf.ErrorException as error:
+        # "Error in 'function' at line 1 in file x : 'what the library says'", one or several.
+        said = re.findall(r": '(.+)'\s*$", str(error), re.MULTILINE)
+        raise damaged(path, "USD", (said[-1] if said else str(error).strip())[:100]) from None
+
+
+def _read(path: Path, source: _Source) -> Splats:
     lengths = {}
     with source.field() as field:
         degree = int(field.GetRadianceSphericalHarmonicsDegreeAttr().Get())
@@ -172,11 +181,8 @@ class _Source:
         return np.asarray(found)
 
     def _stage(self) -> Any:
-        try:
-            # Not by its name: the library would give what it read there before.
-            return self.pxr.Usd.Stage.Open(self.pxr.Sdf.Layer.OpenAsAnonymous(str(self.path)))
-        except self.pxr.Tf.ErrorException as error:
-            raise damaged(self.path, "USD", str(error).strip().splitlines()[-1][:100]) from None
+        # Not by its name: the library would give what it read there before.
+        return self.pxr.Usd.Stage.Open(self.pxr.Sdf.Layer.OpenAsAnonymous(str(self.path)))
 
 
 def _library() -> Any:
