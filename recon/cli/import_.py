@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Import:
-    """Make a scene of what another program made (docs/formats.md): splats (.ply, .compressed.ply, .splat, .spz, .sog,
-    .glb, .gltf), a nerfstudio run, or photos with cameras (COLMAP, nerfstudio, Polycam, Record3D, ...).
+    """Make a scene of what another program made (docs/formats.md): splats (.ply, .compressed.ply, .splat, .spz, .sog
+    or its folder, .glb, .gltf, .usd), a nerfstudio run, or photos with cameras (COLMAP, nerfstudio, Polycam, ...).
 
     Splats alone can be rendered and exported; with --images also measured against the photos and fine-tuned."""
 
