@@ -43,6 +43,9 @@ class Import:
     """New axes of splats in terms of those in the file, such as x,-y,-z, where another program turned them."""
     up: Literal["x", "y", "z", "-x", "-y", "-z"] | None = None
     """Which way is up, for the cameras of splats without photos. Default: y for glTF, else -y as trainers have it."""
+    pictures: int | None = None
+    """Take this many pictures of splats without photos, from all around, and go on with them as with photos:
+    `recon run` then makes a mesh."""
     antialias: bool | None = None
     """Whether the splats were trained with antialiasing (mip-splatting). Default: as a nerfstudio run says, else no."""
     drop_broken: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -63,8 +66,11 @@ class Import:
             raise ReconError(f"{self.source}: no such file or folder", fix="check the path")
         source = self._source()
         images = self.images or (self.source if source is None else source.data)
+        up = _direction(self.up or ("y" if self.source.suffix.lower() in (".glb", ".gltf") else "-y"))
         photos = None
-        if images is not None:
+        if self.pictures is not None:
+            photos = self._photos(self._pictures(source, up), True)
+        elif images is not None:
             photos = self._photos(images if source is None or self.images else _existing(images), source is None)
         elif self.cameras or self.test or self.masks:
             raise ReconError("--cameras, --masks and --test are about photos", fix="add --images")
@@ -73,13 +79,24 @@ class Import:
                 self.out,
                 source,
                 photos,
-                up=_direction(self.up or ("y" if self.source.suffix.lower() in (".glb", ".gltf") else "-y")),
+                up=up,
                 name=self.source.name,
                 events=listener,
             )
             if photos is not None:
-                print(f"to go on: recon run {write_config(self.out, photos, scene)}")
+                print(f"to go on: recon run {write_config(self.out, photos, scene, self.pictures is None)}")
         return 0
+
+    def _pictures(self, source: Source | None, up: tuple[float, float, float]) -> Path:
+        """The folder with pictures of the splats."""
+        from recon.pipeline.pictures import take_pictures
+
+        if source is None or source.data or source.run_from_source or self.images or self.cameras or self.masks:
+            raise ReconError("--pictures is for splats without photos", found="photos", fix="leave out one of the two")
+        if self.pictures is None or not 3 <= self.pictures <= 1000:
+            raise ReconError("--pictures", found=self.pictures, wanted="3 to 1000")
+        self.out.mkdir(parents=True, exist_ok=True)
+        return take_pictures(self.out, source, self.pictures, up)
 
     def _photos(self, images: Path, is_capture: bool) -> Any:
         """The configuration of the poses stage. A capture may be named by its folder or by its camera file."""

@@ -26,7 +26,8 @@ from recon.scene.store import SceneStore
 from recon.scene.transform import Similarity, transform_splats
 from recon.splats.start import hash_splats
 
-_RING, _ELEVATION_DEG, _FOCAL = 8, 15.0, 700.0
+_RING = tuple((45.0 * index, 15.0) for index in range(8))
+_FOCAL = 700.0
 _SIZE = (800, 600)
 _ENOUGH = 100_000
 _SHARE = 0.9
@@ -112,26 +113,30 @@ def import_scene(
     return scene
 
 
-def views_around(splats: Splats, up: Sequence[float]) -> tuple[View, ...]:
-    """Cameras in a ring that see most of the splats from outside."""
+def views_around(
+    splats: Splats, up: Sequence[float], places: Sequence[tuple[float, float]] = _RING
+) -> tuple[View, ...]:
+    """Cameras that see most of the splats from outside.
+
+    places: azimuth and elevation of each, degrees; by default a ring.
+    """
     if len(splats) > _ENOUGH:
         # Of what is asked about only: all of it, with harmonics, is megabytes.
         asked = {name: splats[name] for name in (*PLACES, "opacity_logits") if name in splats.params}
         splats = select(Splats(splats.family, asked), torch.linspace(0, len(splats) - 1, _ENOUGH).long())
-    places = centers(splats).double()
+    positions = centers(splats).double()
     weights = splats["opacity_logits"].double().sigmoid()
-    middle = torch.stack([_weighted_quantile(places[:, axis], weights, 0.5) for axis in range(3)])
-    radius = float(_weighted_quantile((places - middle).norm(dim=1), weights, _SHARE))
+    middle = torch.stack([_weighted_quantile(positions[:, axis], weights, 0.5) for axis in range(3)])
+    radius = float(_weighted_quantile((positions - middle).norm(dim=1), weights, _SHARE))
     upward = torch.tensor(list(up), dtype=torch.float64)
     across = torch.linalg.cross(upward, torch.eye(3, dtype=torch.float64)[int(upward.abs().argmin())])
     across = across / across.norm()
     other = torch.linalg.cross(upward, across)
     width, height = _SIZE
     distance = 1.2 * max(radius, 1e-6) * 2 * _FOCAL / height
-    rise = torch.tensor(_ELEVATION_DEG).deg2rad().double()
     views = []
-    for index in range(_RING):
-        angle = torch.tensor(2 * torch.pi * index / _RING, dtype=torch.float64)
+    for index, (azimuth, elevation) in enumerate(places):
+        angle, rise = torch.tensor([azimuth, elevation], dtype=torch.float64).deg2rad()
         direction = rise.cos() * (angle.cos() * across + angle.sin() * other) + rise.sin() * upward
         pose = rigid.look_at(middle + distance * direction, middle, upward)
         views.append(View(f"around_{index}", Camera.pinhole(width, height, _FOCAL), pose))
@@ -144,8 +149,11 @@ def _weighted_quantile(values: torch.Tensor, weights: torch.Tensor, share: float
     return values[order][int(torch.searchsorted(total, share * total[-1]).clamp(max=len(values) - 1))]
 
 
-def write_config(out: Path, photos: RunConfig, scene: Scene) -> Path:
-    """A scene.yaml that goes on from an imported scene: `recon run` fine-tunes its splats into another folder."""
+def write_config(out: Path, photos: RunConfig, scene: Scene, tune: bool = True) -> Path:
+    """A scene.yaml that goes on from an imported scene: `recon run` fine-tunes its splats into another folder.
+
+    tune: False for splats whose photos are their own pictures, of which there is nothing to learn.
+    """
     data: dict[str, object] = {"images": _plain(photos.images)}
     for key in ("cameras", "masks"):
         value = getattr(photos, key)
@@ -159,7 +167,8 @@ def write_config(out: Path, photos: RunConfig, scene: Scene) -> Path:
     if scene.splats is not None:
         data["poses"] = {"dense": {"method": "none"}}
         start = {"file": str(out.absolute())}
-        data["splats"] = {"primitive": scene.splats.family, "sh_degree": scene.splats.sh_degree, "init": start}
+        settings = {"primitive": scene.splats.family, "sh_degree": scene.splats.sh_degree, "init": start}
+        data["splats"] = settings if tune else settings | {"iterations": 1}
         data["output"] = str(out.absolute() / "fine-tuned")
     else:
         data["output"] = str(out.absolute())

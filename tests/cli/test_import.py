@@ -58,6 +58,36 @@ def test_a_folder_with_what_a_sog_holds(finished: Path, recon: Cli) -> None:
     assert nothing.code == 2 and "`recon import` with --images" in nothing.err
 
 
+@pytest.mark.slow
+def test_splats_without_photos_become_a_mesh(finished: Path, recon: Cli) -> None:
+    """By pictures of them."""
+    source, alone = finished / "out" / "exports" / "splats.ply", finished / "alone"
+    assert recon("import", source, "--out", alone, "--pictures", 9, "--quiet").code == 0
+    scene = SceneStore(alone).load()
+    assert len(scene.views) == 9 and scene.splats is not None
+    torch.testing.assert_close(scene.splats["means"], read_splats(source)["means"])
+    assert recon("eval", alone, "--quiet").code == 0
+    assert metrics(alone)["train"]["psnr"] > 35, "they are its own"
+    settings = (
+        "--set",
+        "downscale=8",
+        "--set",
+        "mesh.resolution=24",
+        "--set",
+        "mesh.refine.iterations=2",
+        "--set",
+        "mesh.texture=null",
+    )
+    done = recon("run", alone / "scene.yaml", "--until", "mesh", "--quiet", *settings)
+    assert done.code == 0, done.err
+    mesh = SceneStore(alone / "fine-tuned").load().mesh
+    assert mesh is not None and len(mesh.faces) > 20
+    assert recon("import", source, "--out", alone, "--pictures", 4, "--quiet").code == 0, "again, in place of the first"
+    for more in (("--images", finished / "capture"), ("--pictures", 1)):
+        wrong = recon("import", source, "--out", finished / "x", "--pictures", 9, *more, "--quiet")
+        assert wrong.code == 2 and "--pictures" in wrong.err
+
+
 def test_fine_tuning_goes_on_from_the_imported_splats(finished: Path, recon: Cli) -> None:
     again = finished / "again"
     source = finished / "out" / "exports" / "splats.ply"
