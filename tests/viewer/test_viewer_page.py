@@ -333,11 +333,13 @@ def test_a_scene_that_is_too_large_is_said(served: Served, tab: Tab) -> None:
 def test_a_lost_picture_is_said_and_comes_back(served: Served, tab: Tab) -> None:
     tab.open(served.server.address + "#show=mesh")
     before = tab.picture(100, 75)
+    tab.page.wait_for_function("() => location.hash.includes('mesh')")
     tab.run("recon.lose = recon.viewer.canvas.getContext('webgl2').getExtension('WEBGL_lose_context')")
     tab.run("recon.lose.loseContext()")
     tab.page.locator(".message", has_text="graphics card").wait_for()
     tab.run("recon.lose.restoreContext()")
-    tab.page.wait_for_function("() => !window.recon.viewer.canvas.getContext('webgl2').isContextLost()")
+    again = "() => window.recon?.lose === undefined && document.documentElement.dataset.state === 'ready'"
+    tab.page.wait_for_function(again)
     tab.settle()
     assert np.abs(tab.picture(100, 75) - before).mean() < 1e-3
 

@@ -85,7 +85,7 @@ export class App {
             complain(
                 new ViewerError(
                     "The graphics card has dropped the picture, perhaps for want of memory",
-                    "It comes back by itself where it can; else show fewer things, close other tabs, and reload the page.",
+                    "The page starts again by itself where it can; else close other tabs, and reload it.",
                 ),
             );
         this.togglePanel(window.innerWidth > 700);

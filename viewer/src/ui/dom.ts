@@ -83,6 +83,14 @@ export function short(count: number): string {
     return String(Math.round(count));
 }
 
+/** 75.2 seconds as "1:15". */
+export function clock(seconds: number): string {
+    const whole = Math.round(seconds);
+    const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+    const two = (value: number): string => String(value).padStart(2, "0");
+    return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
+
 /** Hand a file to the browser to keep. */
 export function download(blob: Blob, name: string): void {
     const address = URL.createObjectURL(blob);

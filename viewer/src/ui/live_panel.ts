@@ -1,5 +1,5 @@
 import type { Progress, RunState, ToPage, ToServer } from "../net/messages";
-import { h, short, slider } from "./dom";
+import { clock, h, short, slider } from "./dom";
 
 const NAMES: Record<RunState["state"], string> = {
     running: "running",
@@ -83,7 +83,7 @@ export class LivePanel {
             ["PSNR", message.psnr === null ? null : `${message.psnr.toFixed(2)} dB`],
             ["N", message.num_primitives === null ? null : short(message.num_primitives)],
             ["it/s", message.it_per_s?.toFixed(1) ?? null],
-            ["left", message.eta_s === null ? null : `${Math.round(message.eta_s)} s`],
+            ["left", message.eta_s === null ? null : clock(message.eta_s)],
         ];
         const known = figures.filter(([, value]) => value !== null);
         this.figures.replaceChildren(...known.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));

@@ -105,7 +105,8 @@ export class Viewer {
             event.preventDefault();
             this.onLost();
         });
-        this.canvas.addEventListener("webglcontextrestored", dirty);
+        // What three.js and Spark had on the card is gone; the address says where we were.
+        this.canvas.addEventListener("webglcontextrestored", () => location.reload());
         new ResizeObserver(() => this.resize()).observe(container);
     }
 
