@@ -24,7 +24,7 @@ def test_the_page_and_a_watched_training_are_measured(served: Served, tmp_path: 
     assert main([*argv, "--out", str(tmp_path)]) == 0
     tables = json.loads((tmp_path / "viewer.json").read_text())["tables"]
     page, picture, training, size = (table["rows"][0] for table in tables)
-    assert page[0] == 300 and 0 < page[1] < 60 and page[2] > 0
+    assert page[0] == 300 and 0 < page[1] <= page[2] and page[3] > 0
     assert picture[:4] == ["room", "convex", "convex", "photo 0.png"] and picture[4] > 35
     assert len(list((tmp_path / "pictures").glob("room-*.png"))) == 4, "two training views of splats and mesh"
     assert training[1] > 0 and training[2] > 0

@@ -45,6 +45,8 @@ export interface ViewData {
     split: "train" | "test";
     /** Image file; missing where the view has none, or none that is served. */
     photo?: string;
+    /** There is a photo, and it is not in the scene folder. */
+    elsewhere?: true;
     /** Address of a small picture of it, while the photo is not in the scene yet. */
     picture?: string;
 }
@@ -117,7 +119,9 @@ function viewOf(entry: Json): ViewData {
         split: entry.split,
     };
     // Photos of a capture that stays where it is have absolute paths, which nobody serves.
-    if (uri !== undefined && !uri.startsWith("/") && !uri.startsWith("..") && !uri.includes(":")) view.photo = uri;
+    if (uri === undefined) return view;
+    if (uri.startsWith("/") || uri.startsWith("..") || uri.includes(":")) view.elsewhere = true;
+    else view.photo = uri;
     return view;
 }
 

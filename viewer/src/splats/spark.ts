@@ -9,7 +9,7 @@ import { cropOf, MODES } from "./look";
 import type { Scale } from "./scale";
 
 /** Gaussians of a picture with levels of detail where a processor draws it. */
-const SOFTWARE_SPLATS = 100_000;
+const SOFTWARE_SPLATS = 50_000;
 /** Of harmonics with levels of detail: Spark's maker of levels leaves out the third. */
 const LEVELS_DEGREE = 2;
 

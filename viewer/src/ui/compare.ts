@@ -83,7 +83,9 @@ export class Compare {
             this.title.textContent = view.name;
             const lens = view.distortion.model === "none" ? "" : " · lens distortion is not drawn";
             const address = photoAddress(view, this.files);
-            const missing = address === undefined ? " · its photo lies outside of the scene folder" : "";
+            const outside =
+                view.elsewhere === true ? " · its photo lies outside of the scene folder" : " · without a photo";
+            const missing = address === undefined ? outside : "";
             const metrics = this.metrics(view.name);
             this.note.textContent = `${view.split === "test" ? "held out" : "training"}${metrics && " · "}${metrics}${lens}${missing}`;
             if (address !== undefined) this.photo.src = address;

@@ -214,6 +214,7 @@ export class Viewer {
         this.remove(layer.node.id);
         this.layers.set(layer.node.id, layer);
         this.scene.add(layer.object);
+        performance.mark("layer"); // for `recon bench viewer`
         this.invalidate();
     }
 
