@@ -70,7 +70,7 @@ def _blend(
     kept = min(config.best, len(views))
     best = torch.zeros(kept, len(place))
     colors = otherwise.expand(kept, -1, -1).clone()
-    for view in views:
+    for view in (view for view in views if view.rank > 0):
         weight, color = _look(mesh, view, place, normal)
         for k in range(kept):  # into the sorted list: the better one stays, the other goes on
             better = weight > best[k]
@@ -103,7 +103,7 @@ def _look(mesh: Mesh, view: SurfaceView, place: Tensor, normal: Tensor) -> tuple
     # A pixel of a slanted surface spans this much depth.
     slack = (1.5 * z / focal) * (1 + 1 / cosine.clamp(min=0.1))
     visible = (q[:, 2] > 1e-6) & (pixels > 0).all(1) & (pixels < ends).all(1) & ((exact[3] - z).abs() < slack)
-    return torch.where(visible, cosine.square() * (focal / z).square() * exact[4], 0), exact[:3].T
+    return torch.where(visible, view.rank * cosine.square() * (focal / z).square() * exact[4], 0), exact[:3].T
 
 
 def _trust(view: SurfaceView, depth: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ def _refined(mesh: Mesh, views: Sequence[SurfaceView], texture: Tensor, config: 
     size = torch.tensor(texture.shape[1::-1])
     prepared = []
     with torch.no_grad():
-        for view in views:
+        for view in (view for view in views if view.rank == 1):
             camera = (view.world_to_camera, view.K)
             seen = rasterize_mesh(mesh.vertices, mesh.faces, *camera, view.width, view.height)
             uv = interpolate(mesh.uvs, mesh.faces, seen)

@@ -13,17 +13,20 @@ from pydantic import Field
 from recon.config import config
 from recon.errors import ReconError
 from recon.mesh.bake import BakeConfig, bake
+from recon.mesh.between import BetweenConfig
 from recon.mesh.clean import compact, large_parts
 from recon.mesh.field import FieldConfig, bounds, start_field
 from recon.mesh.parameters import CubeParameters
 from recon.mesh.refine import MEMORY, RefineConfig, ViewTarget, refine_levels, surface_colors
 from recon.mesh.sections import parse_memory
 from recon.mesh.simplify import simplify
+from recon.mesh.slices import SliceConfig
 from recon.mesh.space import Space
 from recon.mesh.stereo import SettleConfig
 from recon.mesh.unwrap import unwrap
 from recon.mesh.views import SurfaceView
 from recon.render.distance import nearest
+from recon.render.mesh import NEAR
 from recon.scene.nodes import Mesh
 
 TEXTURED_FACES = 50_000
@@ -59,6 +62,10 @@ class MeshConfig:
     """The texture's colours."""
     stereo: SettleConfig = field(default_factory=SettleConfig)
     """Stereo that corrects the splats' depths before."""
+    between: BetweenConfig = field(default_factory=BetweenConfig)
+    """Renders of the splats that fill what no photo shows."""
+    slices: SliceConfig = field(default_factory=SliceConfig)
+    """Renders of the splats that look inside."""
     start: FieldConfig = field(default_factory=FieldConfig)
     """The surface that the refinement starts at."""
     refine: RefineConfig = field(default_factory=RefineConfig)
@@ -91,20 +98,26 @@ Tick = Callable[[int, int, float], None]
 def build_mesh(views: Sequence[SurfaceView], config: MeshConfig, *, seed: int = 0, tick: Tick | None = None) -> Built:
     """The surface that `views` show, refined, in vertex colours.
 
-    Raises ReconError when they show none, and when the budget does not hold even the coarsest level.
+    Renders that stand in for photos (`rank` between 0 and 1) fill what those leave open, and nothing is compared with
+    them; of others (`rank` 0) only depths and normals count. Raises ReconError when views show no surface, and when the
+    budget does not hold even the coarsest level.
     """
-    cut_out = any(view.mask is not None for view in views)
-    space = Space.plain() if cut_out else Space.around_subject(views)
-    low, high = bounds(views, space, config.start)
+    photos = [view for view in views if view.rank == 1]
+    cut_out = any(view.mask is not None for view in photos)
+    space = Space.plain() if cut_out else Space.around_subject(photos)
+    low, high = bounds(photos, space, config.start)
     longest = float((high - low).max())
     size = (
-        longest / config.resolution if config.resolution else max(longest / MOST_VOXELS, pixel_size(views, space) * 2)
+        longest / config.resolution if config.resolution else max(longest / MOST_VOXELS, pixel_size(photos, space) * 2)
     )
+    if len(views) > len(photos):
+        low, high = bounds(views, space, config.start)
+    compared = [view for view in views if view.rank in (0, 1)]
     start = start_field(views, space, low, high, size * 2 ** (config.levels - 1), config.start)
     total = config.levels * config.refine.iterations
     state = refine_levels(
         start,
-        [target_of(view, space) for view in views],
+        [target_of(view, space) for view in compared],
         config.refine,
         size,
         memory=config.memory,
@@ -157,8 +170,9 @@ def target_of(view: SurfaceView, space: Space) -> ViewTarget:
     """What the refinement compares with."""
     counts = None if view.weight is None else view.confidence * view.weight
     return ViewTarget(
-        view.world_to_camera, view.K, view.width, view.height, view.mask, view.depth, view.normal, view.photo,
-        view.confidence if counts is None else counts, space.shrinkage(view.points()),
+        view.world_to_camera, view.K, view.width, view.height, view.mask, view.depth, view.normal,
+        view.photo if view.rank else None, view.confidence if counts is None else counts,
+        space.shrinkage(view.points()), max(NEAR, view.near),
     )  # fmt: skip
 
 

@@ -145,7 +145,7 @@ def fuse(views: Sequence[SurfaceView], space: Space, grid: VoxelGrid, config: Fi
     known = torch.stack([look.trust for look in looks]).sum(0) > config.min_weight
     # Where the front's word on a sheet ends, far behind it, the back's begins: no surface between the two.
     known &= ~(both & thin & (found < -0.6 * limit))
-    if all(view.mask is None for view in views):
+    if all(view.mask is None for view in views if view.rank == 1):
         # Photos filled to their borders: what lies near a surface and is only ever hidden closes the gaps in it.
         hidden = torch.stack([look.hidden for look in looks]).any(0) & ~known
         found, known = torch.where(hidden, -limit, found), known | hidden
@@ -252,14 +252,15 @@ def corner_colors(views: Sequence[SurfaceView], space: Space, lattice_points: Te
     """
     points = space.to_world(lattice_points)
     allowed = 3 * tolerance / space.shrinkage(points)
-    total, weights = torch.full_like(points, 0.5e-6), torch.full((len(points), 1), 1e-6)
+    total, weights = torch.full_like(points, 0.5e-9), torch.full((len(points), 1), 1e-9)
     for view in views:
         q = homogeneous_pixels(points, view.world_to_camera, view.K)
         inside, pixel = view.pixels(q)
         depth = view.depth.reshape(-1)[pixel]
         seen = inside & (depth > 0) & ((depth - q[:, 2]).abs() < allowed)
         cosine = (view.normal.reshape(-1, 3)[pixel] * torch.nn.functional.normalize(view.center - points, dim=1)).sum(1)
-        weight = torch.where(seen, cosine.clamp(min=0.05).square() / q[:, 2].clamp(min=1e-9).square(), 0)[:, None]
+        nearness = view.rank / q[:, 2].clamp(min=1e-9).square()
+        weight = torch.where(seen, cosine.clamp(min=0.05).square() * nearness, 0)[:, None]
         total += weight * view.photo.reshape(-1, 3)[pixel]
         weights += weight
     return total / weights

@@ -13,11 +13,13 @@ from recon.errors import ReconError
 from recon.geometry.camera import pixel_grid, unproject
 from recon.io.images import load_image
 from recon.render.mesh import homogeneous_pixels, rasterize_mesh
-from recon.render.rasterize import RasterConfig, rasterize
+from recon.render.rasterize import RasterConfig, Render, rasterize
 from recon.scene.nodes import Splats, View
 
 _OPAQUE = 0.5
 """Pixels of splats that are less opaque have no depth."""
+_SOLID = 0.9
+"""Renders that stand in for photos count where they are more opaque than this."""
 _FIRMER = 2.5
 """Added to the logits of opacities; spot's depths within 1 % grow from 74 % to 86 %, more adds dirt before scenes."""
 _AGREES = 0.01
@@ -45,6 +47,11 @@ class SurfaceView:
     """[H, W] in [0, 1], how much of the pixel the object covers; None where the photo is not cut out."""
     weight: Tensor | None
     """[H, W] in [0, 1], how much the photo's pixel counts; None when all do."""
+    rank: float = 1.0
+    """How much its colours count: 1 for a photo, less for a render that stands in where there is none, 0 for one that
+    has only depths to show."""
+    near: float = 0.0
+    """Near plane, scene units: what lies before it was cut away, and nothing is known of it."""
 
     @property
     def width(self) -> int:
@@ -64,7 +71,7 @@ class SurfaceView:
     def pixels(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """Whether homogeneous pixels [N, 3] lie in the image, [N] bool, and their flat index, 0 for the others."""
         x, y = (q[:, :2] / q[:, 2:].clamp(min=1e-9)).floor().unbind(1)
-        inside = (q[:, 2] > 1e-6) & (x >= 0) & (y >= 0) & (x < self.width) & (y < self.height)
+        inside = (q[:, 2] > max(1e-6, self.near)) & (x >= 0) & (y >= 0) & (x < self.width) & (y < self.height)
         return inside, torch.where(inside, y * self.width + x, 0).long()
 
     def points(self) -> Tensor:
@@ -165,12 +172,49 @@ def mesh_views(vertices: Tensor, faces: Tensor, views: Sequence[View], *, covera
 
 
 @torch.no_grad()
+def rendered_view(
+    splats: Splats,
+    world_to_camera: Tensor,
+    K: Tensor,
+    width: int,
+    height: int,
+    *,
+    antialias: bool,
+    coverage: bool = False,
+    near: float = 0.0,
+) -> SurfaceView:
+    """`splats` from a camera that took no photo: their picture is in its place, and counts where they are opaque.
+
+    coverage: they are firmer, as in `surface_views`.   near: splats whose centres are nearer are left out, scene units.
+    """  # fmt: skip
+    splats, config = _firm(splats) if coverage else splats, RasterConfig(antialias=antialias)
+    config = replace(config, near_plane=max(near, config.near_plane))
+    render, depth, normal, confidence = _drawn(splats, world_to_camera, K, width, height, config)
+    return SurfaceView(
+        "render", world_to_camera, K, depth, normal * (depth > 0)[..., None], confidence * (depth > 0),
+        render.color.clamp(0, 1), None, (render.alpha > _SOLID).float(),
+    )  # fmt: skip
+
+
 def _seen(splats: Splats, view: View, coverage: bool, antialias: bool) -> SurfaceView:
-    camera = view.camera
-    params = {**splats.params, "opacity_logits": splats["opacity_logits"] + (_FIRMER if coverage else 0.0)}
+    pose, camera = view.world_to_camera.float(), view.camera
+    size, config = (camera.width, camera.height), RasterConfig(antialias=antialias)
+    _, *shown = _drawn(_firm(splats) if coverage else splats, pose, camera.K.float(), *size, config)
+    return _assembled(view, coverage, *shown)
+
+
+def _firm(splats: Splats) -> Splats:
+    return Splats(splats.family, {**splats.params, "opacity_logits": splats["opacity_logits"] + _FIRMER})
+
+
+@torch.no_grad()
+def _drawn(
+    splats: Splats, pose: Tensor, K: Tensor, width: int, height: int, config: RasterConfig
+) -> tuple[Render, Tensor, Tensor, Tensor]:
+    """The render, depths [H, W], 0 where it is not opaque, unit normals [H, W, 3] and the trust in both [H, W]."""
     render = rasterize(
-        params, view.world_to_camera.float(), camera.K.float(), camera.width, camera.height,
-        family=splats.family, normal=True, median_depth=True, config=RasterConfig(antialias=antialias),
+        splats.params, pose, K, width, height, family=splats.family, normal=True, median_depth=True,
+        config=config,
     )  # fmt: skip
     assert render.median_depth is not None and render.normal is not None
     opaque = (render.alpha > _OPAQUE) & render.median_depth.isfinite()
@@ -178,7 +222,7 @@ def _seen(splats: Splats, view: View, coverage: bool, antialias: bool) -> Surfac
     normal = render.normal / length.clamp(min=1e-6)[..., None]
     # Normals that differ along the ray cancel: their sum is long where one surface stops the light.
     confidence = (length / render.alpha.clamp(min=1e-6)).clamp(0, 1)
-    return _assembled(view, coverage, torch.where(opaque, render.median_depth, 0), normal, confidence)
+    return render, torch.where(opaque, render.median_depth, 0), normal, confidence
 
 
 def _assembled(view: View, coverage: bool, depth: Tensor, normal: Tensor, confidence: Tensor) -> SurfaceView:

@@ -12,8 +12,10 @@ from recon.errors import ReconError
 from recon.events import Progress, StageWarning
 from recon.geometry import rigid
 from recon.io.surface import read_mesh_or_points
+from recon.mesh.between import views_between
 from recon.mesh.build import MeshConfig, build_mesh
 from recon.mesh.points import surface_of_points
+from recon.mesh.slices import sliced_views
 from recon.mesh.stereo import settled
 from recon.mesh.views import agreeing, mesh_views, surface_views
 from recon.pipeline.config import RunConfig, to_plain
@@ -52,10 +54,14 @@ class MeshStage:
         training = [view for view in scene.split("train") if view.photo is not None]
         coverage = bool(info.get("coverage", False))
         if self.config.init is None:
-            shown = surface_views(
-                scene.splats, training, coverage=coverage, antialias=bool(info.get("antialias", False))
+            antialias = bool(info.get("antialias", False))
+            shown = surface_views(scene.splats, training, coverage=coverage, antialias=antialias)
+            photos = agreeing(settled(shown, self.config.stereo, self.seed))
+            views = photos + sliced_views(
+                scene.splats, photos, self.config.slices, coverage=coverage, antialias=antialias
             )
-            views = agreeing(settled(shown, self.config.stereo, self.seed))
+            if not coverage:
+                views += views_between(scene.splats, photos, self.config.between, antialias=antialias)
         else:
             given = read_mesh_or_points(self.config.init)
             to_world = torch.linalg.inv(scene.source_from_world)
@@ -65,7 +71,7 @@ class MeshStage:
                 vertices, faces = given.vertices, given.faces
             vertices = rigid.transform_points(to_world, vertices.double()).float()
             views = mesh_views(vertices, faces, training, coverage=coverage)
-        if len(views) == 1:
+        if len(training) == 1:
             context.events(StageWarning(self.name, "one training view: the mesh is what this view sees, from its side"))
         built = build_mesh(
             views,
