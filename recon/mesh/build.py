@@ -16,6 +16,7 @@ from recon.mesh.bake import BakeConfig, bake
 from recon.mesh.between import BetweenConfig
 from recon.mesh.clean import compact, large_parts
 from recon.mesh.field import FieldConfig, bounds, start_field
+from recon.mesh.holes import fill_holes
 from recon.mesh.parameters import CubeParameters
 from recon.mesh.refine import MEMORY, RefineConfig, ViewTarget, refine_levels, surface_colors
 from recon.mesh.sections import parse_memory
@@ -52,6 +53,9 @@ class MeshConfig:
     """Budget of the refinement, such as 512MB or 4GB. What does not fit is refined in sections, or not so finely."""
     min_part: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Pieces with less than this share of the area are taken for floating dirt and left out."""
+    fill: Annotated[float, Field(ge=0)] = 24.0
+    """Openings whose rim is not longer than this, in voxels, are closed; 0 leaves all open. What no photo shows is
+    mostly larger."""
     faces: Annotated[int, Field(ge=4)] | None = None
     """Most triangles; by default 50,000 with a texture, and as many as there are with colours of vertices."""
     texture: Annotated[int, Field(ge=16, le=16384)] | None = 1024
@@ -125,7 +129,7 @@ def build_mesh(views: Sequence[SurfaceView], config: MeshConfig, *, seed: int = 
         seed=seed,
         progress=None if tick is None else lambda step, loss: tick(step, total, loss),
     )
-    mesh = mesh_of(state, space, config.min_part)
+    mesh = mesh_of(state, space, config.min_part, config.fill)
     budget = config.faces or (TEXTURED_FACES if config.texture else len(mesh.faces))
     mesh, charts = simplified(mesh, budget, space), 0
     if config.texture:
@@ -176,8 +180,11 @@ def target_of(view: SurfaceView, space: Space) -> ViewTarget:
     )  # fmt: skip
 
 
-def mesh_of(state: CubeParameters, space: Space, min_part: float) -> Mesh:
-    """The surface in the world, without floating pieces, with colours and normals. Raises ReconError for none."""
+def mesh_of(state: CubeParameters, space: Space, min_part: float, fill: float) -> Mesh:
+    """The surface in the world, without floating pieces and small openings, with colours and normals.
+
+    Raises ReconError when there is none.
+    """
     surface = state.surface()
     vertices = space.to_world(surface.vertices)
     faces = surface.faces[large_parts(vertices, surface.faces, min_part)]
@@ -187,7 +194,9 @@ def mesh_of(state: CubeParameters, space: Space, min_part: float) -> Mesh:
         )
     rows, faces = compact(vertices, faces)
     colors = surface_colors(state.grid, surface, state.values["colors"])[rows].clamp(0, 1)
-    return Mesh(vertices[rows], faces, vertex_normals(vertices[rows], faces), colors=colors)
+    places, faces, colors = fill_holes(surface.vertices[rows], faces, colors, fill * state.grid.voxel_size)
+    vertices = space.to_world(places)
+    return Mesh(vertices, faces, vertex_normals(vertices, faces), colors=colors)
 
 
 def vertex_normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:

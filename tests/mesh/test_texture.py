@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from recon.geometry.camera import Camera
 from recon.io.formats import FORMATS
 from recon.mesh.bake import BakeConfig
 from recon.mesh.build import MeshConfig, simplified, textured, vertex_normals
-from recon.mesh.simplify import manifold, simplify
+from recon.mesh.simplify import apart, manifold, simplify
 from recon.mesh.space import Space
 from recon.mesh.unwrap import unwrap
 from recon.mesh.views import SurfaceView
@@ -76,6 +77,34 @@ def test_cuts_make_a_manifold_and_move_nothing() -> None:
     found = topology(cut)
     assert found.non_manifold_edges == 0 and found.bow_ties == 0 and found.flipped_edges == 0
     assert torch.equal(points[cut], vertices[faces[:-2]])
+
+
+@pytest.mark.parametrize("edges", [1, 3])
+def test_sheets_that_touch_are_whole_again(edges: int) -> None:
+    """Two closed prisms that share a chain of edges: two balls, by index and by place."""
+    height = torch.arange(edges + 1).float()
+    line = torch.stack([torch.zeros(edges + 1), torch.zeros(edges + 1), height], 1)
+
+    def prism(first: int, side: float) -> tuple[torch.Tensor, list[list[int]]]:
+        rows = [line + torch.tensor([side, y, 0.0]) for y in (-0.7, 0.7)]
+        at = [[k, first + k, first + edges + 1 + k] for k in range(edges + 1)]  # triangles at each height
+        sides = []
+        for low, high in itertools.pairwise(at):
+            for k in range(3):
+                a, b = low[k], low[(k + 1) % 3]
+                sides += [[a, b, high[k]], [b, high[(k + 1) % 3], high[k]]]
+        faces = [*sides, at[0][::-1], at[-1]]
+        return torch.cat(rows), faces if side > 0 else [face[::-1] for face in faces]
+
+    right, left = prism(edges + 1, 1.0), prism(3 * (edges + 1), -1.0)
+    vertices, faces = torch.cat([line, right[0], left[0]]), torch.tensor(right[1] + left[1])
+    assert topology(faces).non_manifold_edges == edges
+    points, cut = manifold(vertices, faces)
+    assert torch.equal(points[cut], vertices[faces])
+    points, cut = apart(points, cut)
+    for seen in (topology(cut), topology(torch.unique(points, dim=0, return_inverse=True)[1][cut])):
+        assert (seen.non_manifold_edges, seen.boundary_edges, seen.bow_ties, seen.euler) == (0, 0, 0, 4)
+    assert float((points[cut] - vertices[faces]).abs().max()) < 2e-3
 
 
 def test_photos_come_back_from_the_texture(views: list[SurfaceView], grey: Mesh) -> None:
