@@ -29,11 +29,12 @@ _BEHIND = 1.05
 class BetweenConfig:
     """Renders of the splats beside the photos, of scenes that are not cut out."""
 
-    neighbors: Annotated[int, Field(ge=0, le=8)] = 2
-    """Every training camera is given a render halfway to each of so many nearest others."""
-    margin: Annotated[float, Field(ge=0, le=1)] = 0.25
-    """Added on each side of renders, as a share of the photo's width and height. With 0 there are none at the training
-    cameras themselves."""
+    neighbors: Annotated[int, Field(ge=0, le=8)] = 0
+    """Every training camera is given a render halfway to each of so many nearest others; 2 is a good number. They add
+    surface, time, and area that triangles and texels are shared with, so none are the default."""
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Added on each side of renders, as a share of the photo's width and height, such as 0.1. With 0 there are none at
+    the training cameras themselves."""
     trust: Annotated[float, Field(gt=0, le=1)] = 0.3
     """In depths and normals of renders, beside those that photos confirm."""
     rank: Annotated[float, Field(gt=0, lt=1)] = 1e-3

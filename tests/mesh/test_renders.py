@@ -79,7 +79,7 @@ def test_renders_show_the_wall_past_the_photos() -> None:
     wall = torch.stack([places[:, 0], places[:, 1], torch.zeros(len(places))], 1)
     splats = coated(wall, torch.tensor([0.0, 0, 1]).expand_as(wall).contiguous(), 0.08)
     photos = seen(splats, [[0.1, 0, 3], [0.4, 0.2, 3], [-0.3, 0.1, 3]])
-    extra = views_between(splats, photos, BetweenConfig(), antialias=False)
+    extra = views_between(splats, photos, BetweenConfig(neighbors=2, margin=0.25), antialias=False)
     assert len(extra) == 6, "one a photo, and one for each of three pairs"
     for view in extra:
         points = view.points()[view.depth > 0]
@@ -93,7 +93,7 @@ def test_renders_show_the_wall_past_the_photos() -> None:
     plain = [replace(view, weight=None) for view in photos]
     widths = [float((build_mesh(views, small).mesh.vertices[:, 0]).abs().max()) for views in (plain, [*plain, *extra])]
     assert widths[1] > widths[0] + 0.3
-    assert views_between(splats, photos, BetweenConfig(neighbors=0, margin=0), antialias=False) == []
+    assert views_between(splats, photos, BetweenConfig(), antialias=False) == []
 
 
 def test_slices_show_the_inside_of_a_box_and_nothing_of_a_ball() -> None:
