@@ -31,7 +31,8 @@ class SliceConfig:
     """Renders with the near plane inside of the subject."""
 
     count: Annotated[int, Field(ge=0, le=16)] = 0
-    """Near planes for each training camera, evenly between the nearest and the farthest that it shows."""
+    """Near planes for each training camera, evenly between the nearest and the farthest that it shows. None by default:
+    what photos must confirm they mostly know already."""
     trust: Annotated[float, Field(gt=0, le=1)] = 0.5
     """In what they show, beside what photos confirm."""
 
