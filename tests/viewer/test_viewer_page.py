@@ -55,6 +55,7 @@ def test_photos_are_compared(shown: Tab) -> None:
     shown.run("await recon.tree.show(['gaussian'])")
     shown.page.click('[data-view="photo 1.png"]')
     assert shown.page.inner_text(".compare .title") == "photo 1.png"
+    assert shown.page.get_attribute(".photos [aria-current=true]", "data-view") == "photo 1.png"
     shown.settle()
     place = shown.run("return recon.viewer.photoPlace()")
     assert place["width"] / place["height"] == pytest.approx(WIDTH / HEIGHT)

@@ -141,10 +141,10 @@ export class App {
         viewer.onDraw = () => this.drawn();
         viewer.onSnap = (view) => {
             this.compare.show(view);
+            this.photos.mark(view?.name ?? null);
             this.changed();
         };
-        const standing = viewer.state.snapped;
-        if (standing !== null) this.compare.show(standing);
+        viewer.onSnap(viewer.state.snapped);
     }
 
     /** Show the cameras of a run that is looking for them, as far as they are known. */

@@ -37,6 +37,11 @@ export class PhotoList {
             }
     }
 
+    /** Say at which photo's camera one stands; null for none. */
+    mark(current: string | null): void {
+        for (const [name, button] of this.buttons) button.setAttribute("aria-current", String(name === current));
+    }
+
     private button({ name, split, address }: PhotoEntry): HTMLButtonElement {
         const picture = address === undefined ? null : h("img", { alt: "", loading: "lazy", src: address });
         const label = h("span", {}, name);
