@@ -30,7 +30,7 @@ LOG = logging.getLogger("recon.viewer")
 MAX_MESSAGE_BYTES = 4096
 """Of what a page sends: a few dozen bytes."""
 # Watching takes at most this share of the optimisation's time, however many splats there are.
-_SHARE = 0.02
+_SHARE = 0.01
 _TUNE = TypeAdapter(messages.Tune)
 _ACTIONS = ("pause", "resume", "stop")
 
