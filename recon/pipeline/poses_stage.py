@@ -148,7 +148,7 @@ class PosesStage:
             )
             context.events(StageWarning(self.name, message))
             return scene, None
-        together = with_sparse(points, scene.points, views)
+        together = with_sparse(points, scene.points, views, cut_out)
         return scene.with_node(Node("points", together, kind="scene")), {"method": method, "why": why}
 
     def _prepare(self, views: Sequence[View], context: StageContext) -> tuple[View, ...]:

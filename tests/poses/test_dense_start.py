@@ -220,6 +220,7 @@ def test_no_sparse_point_lies_before_the_nearest_surface_of_a_photo(room: Room) 
     sparse = Points(torch.cat([behind, before]), torch.zeros(40, 3))
     joined = with_sparse(dense, sparse, [view])
     assert torch.equal(joined.positions, torch.cat([wall, behind]))
+    assert len(with_sparse(dense, sparse, [view], cut_out=True).positions) == 2040
 
 
 @pytest.mark.cuda

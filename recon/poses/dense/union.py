@@ -16,12 +16,15 @@ _GAP = 4.0  # dense points that are this many of their own radii away leave a ga
 _NEAREST = 0.01  # share of a photo's dense points that may be nearer than what counts as its nearest surface
 
 
-def with_sparse(dense: Points, sparse: Points | None, views: Sequence[View]) -> Points:
+def with_sparse(dense: Points, sparse: Points | None, views: Sequence[View], cut_out: bool = False) -> Points:
     """`dense` and those of `sparse` that lie in its gaps, as large as the distance to their nearest sparse points.
 
     Stereo has nothing to say about what it cannot match; the few points there, which are large, keep splats from having
     to grow into the void. None of them may lie before the nearest surface of a photo: that is a wrong match, a haze
     before the lens that the photo itself explains by it as well as by what is far away, and its neighbours do not.
+
+    cut_out: the photos show an object alone. Their outlines forbid what is before it, and what juts out of it (the
+    bunny's ears) is nearer than all that stereo matched, and right.
     """
     assert dense.normals is not None and dense.scales is not None
     if sparse is None or len(sparse.positions) <= _NEIGHBORS or len(dense.positions) == 0:
@@ -29,7 +32,8 @@ def with_sparse(dense: Points, sparse: Points | None, views: Sequence[View]) -> 
     positions = sparse.positions.double().numpy()
     distances, nearest = cKDTree(dense.positions.double().numpy()).query(positions)
     lonely = torch.from_numpy(distances) > _GAP * dense.scales.double()[torch.from_numpy(nearest)]
-    lonely &= ~_too_near(dense.positions, sparse.positions, views)
+    if not cut_out:
+        lonely &= ~_too_near(dense.positions, sparse.positions, views)
     sizes = neighbor_distances(sparse.positions, _NEIGHBORS)
     added = sparse.positions[lonely].float()
     _, sight = nearest_centers(added, torch.stack([view.center for view in views]).float())
