@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import Tab
+from browser import PATIENCE_MS, Tab
 from family_room import HEIGHT, WIDTH
 
 pytestmark = pytest.mark.browser
@@ -172,7 +172,9 @@ def test_the_link_is_copied(shown: Tab) -> None:
     shown.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     shown.page.get_by_role("button", name="Copy link").click()
     shown.page.get_by_text("Link copied").wait_for()
-    assert shown.page.evaluate("navigator.clipboard.readText()") == shown.page.url
+    copied = shown.page.evaluate("navigator.clipboard.readText()")
+    # The address bar follows the camera a little later.
+    shown.page.wait_for_function("(text) => location.href === text", arg=copied, timeout=PATIENCE_MS)
 
 
 def test_help_opens_and_closes(shown: Tab) -> None:
