@@ -8,7 +8,6 @@ count where no photo shows anything, and their colours where no photo says other
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -62,15 +61,7 @@ def views_between(
         view = rendered_view(splats, pose, K, like.width + 2 * x, like.height + 2 * y, antialias=antialias)
         new = _unseen(view, photos) & (view.depth > 0)
         if bool(new.any()):
-            found.append(
-                replace(
-                    view,
-                    depth=torch.where(new, view.depth, 0),
-                    normal=torch.where(new[..., None], view.normal, 0),
-                    confidence=torch.where(new, config.trust * view.confidence, 0),
-                    rank=config.rank,
-                )
-            )
+            found.append(view.only(new, config.trust, config.rank))
     return found
 
 

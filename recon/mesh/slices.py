@@ -8,7 +8,6 @@ see: only what a photo shows as well, and from the same side, counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -61,16 +60,7 @@ def sliced_views(
             new = (photo.depth > 0) & (photo.depth < near) & (view.depth > least)
             new &= _confirmed(view, photos)
             if bool(new.any()):
-                found.append(
-                    replace(
-                        view,
-                        depth=torch.where(new, view.depth, 0),
-                        normal=torch.where(new[..., None], view.normal, 0),
-                        confidence=torch.where(new, config.trust * view.confidence, 0),
-                        rank=0.0,
-                        near=near,
-                    )
-                )
+                found.append(view.only(new, config.trust, rank=0.0, near=near))
     return found
 
 

@@ -68,6 +68,17 @@ class SurfaceView:
         """Camera centre, [3], world."""
         return -self.world_to_camera[:3, :3].T @ self.world_to_camera[:3, 3]
 
+    def only(self, where: Tensor, trust: float, rank: float, near: float = 0.0) -> SurfaceView:
+        """What the pixels `where` [H, W] show, with `trust` times their confidence."""
+        return replace(
+            self,
+            depth=torch.where(where, self.depth, 0),
+            normal=torch.where(where[..., None], self.normal, 0),
+            confidence=torch.where(where, trust * self.confidence, 0),
+            rank=rank,
+            near=near,
+        )
+
     def pixels(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """Whether homogeneous pixels [N, 3] lie in the image, [N] bool, and their flat index, 0 for the others."""
         x, y = (q[:, :2] / q[:, 2:].clamp(min=1e-9)).floor().unbind(1)

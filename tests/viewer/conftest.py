@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import browser as chromium
@@ -12,6 +13,7 @@ from family_room import Served
 
 from recon.bench.chromium import browser_path, launch
 from recon.viewer import page
+from recon.viewer.live import LiveRun
 from recon.viewer.server import ViewerServer
 
 
@@ -60,3 +62,13 @@ def shown(browser: Any, served: Served) -> Iterator[chromium.Tab]:
     tab.open(served.server.address)
     yield tab
     page.close()
+
+
+@pytest.fixture
+def live(tmp_path: Path, built_page: None) -> Iterator[tuple[LiveRun, ViewerServer]]:
+    """A run that the test moves along, and its server."""
+    run = LiveRun()
+    server = ViewerServer(tmp_path, port=0, live=run)
+    server.start()
+    yield run, server
+    server.stop()

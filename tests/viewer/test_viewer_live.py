@@ -79,15 +79,6 @@ def moved(iteration: int) -> events.SplatsMoved:
     return events.SplatsMoved("splats", iteration, lambda: random_family("gaussian", 20, seed=iteration))
 
 
-@pytest.fixture
-def live(tmp_path: Path, built_page: None) -> Iterator[tuple[LiveRun, ViewerServer]]:
-    run = LiveRun()
-    server = ViewerServer(tmp_path, port=0, live=run)
-    server.start()
-    yield run, server
-    server.stop()
-
-
 def test_frames_wait_for_the_page_and_the_latest_wins(
     live: tuple[LiveRun, ViewerServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:

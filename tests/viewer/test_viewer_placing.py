@@ -9,7 +9,6 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,15 +28,6 @@ from recon.viewer.server import ViewerServer
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def live(tmp_path: Path, built_page: None) -> Iterator[tuple[LiveRun, ViewerServer]]:
-    run = LiveRun()
-    server = ViewerServer(tmp_path, port=0, live=run)
-    server.start()
-    yield run, server
-    server.stop()
 
 
 def placed(served: Served, count: int, points: int = 0) -> events.PhotosPlaced:
