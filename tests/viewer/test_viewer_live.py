@@ -257,13 +257,10 @@ def test_pages_come_to_rest_between_frames_and_hidden_ones_get_none(
         server.stop()
 
 
-@pytest.fixture
-def training(tmp_path: Path, built_page: None) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def start_watched(scene: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
     """`recon run --view` at work, and its address."""
-    photo_folder.write_capture(tmp_path / "capture")
-    scene = photo_folder.write_config(tmp_path / "scene.yaml", iterations=100_000)
     process = subprocess.Popen(
-        [sys.executable, "-m", "recon.cli.main", "run", str(scene), "--view", "--port", "0"],
+        [sys.executable, "-m", "recon.cli.main", "run", str(scene), "--view", *options],
         stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
         # Shells start what they put in the background deaf to Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -272,7 +269,20 @@ def training(tmp_path: Path, built_page: None) -> Iterator[tuple[subprocess.Pope
     line = process.stderr.readline()
     # Nobody may be left waiting for a full pipe.
     threading.Thread(target=process.stderr.read, daemon=True).start()
-    yield process, line.split()[-1]
+    return process, line.split()[-1]
+
+
+@pytest.fixture
+def endless(tmp_path: Path, built_page: None) -> Path:
+    """scene.yaml of a run that does not end by itself."""
+    photo_folder.write_capture(tmp_path / "capture")
+    return photo_folder.write_config(tmp_path / "scene.yaml", iterations=100_000)
+
+
+@pytest.fixture
+def training(endless: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    process, address = start_watched(endless, "--port", "0")
+    yield process, address
     process.kill()
     process.wait()
 
@@ -316,6 +326,29 @@ def test_a_training_is_watched_paused_and_stopped(training: tuple[subprocess.Pop
     assert process.wait(timeout=300) == 130, "it was interrupted"
     scene = json.loads((Path(str(process.args[4])).parent / "out" / "scene.gltf").read_text())  # type: ignore[index]
     assert any(node["name"] == "splats" for node in scene["nodes"]), "what there was is published"
+
+
+@pytest.mark.slow
+def test_a_page_comes_back_to_a_run_that_was_killed_and_goes_on(
+    endless: Path, training: tuple[subprocess.Popen[str], str], tab: Tab
+) -> None:
+    process, address = training
+    tab.page.set_viewport_size({"width": 800, "height": 450})
+    tab.open(address)
+    tab.page.wait_for_selector("html[data-frame]", state="attached", timeout=PATIENCE_MS)
+    process.kill()
+    process.wait()
+    tab.page.locator(".live [role=status]").get_by_text("connecting again").wait_for(timeout=PATIENCE_MS)
+    tab.run("delete document.documentElement.dataset.frame")
+    port = address.rstrip("/").rsplit(":", 1)[1]
+    again, same = start_watched(endless, "--port", port, "--resume")
+    try:
+        assert same == address
+        tab.page.wait_for_selector("html[data-frame]", state="attached", timeout=PATIENCE_MS)
+        assert "splats: running" in tab.page.inner_text(".live [role=status]")
+    finally:
+        again.kill()
+        again.wait()
 
 
 def test_ctrl_c_ends_a_watched_training(training: tuple[subprocess.Popen[str], str]) -> None:

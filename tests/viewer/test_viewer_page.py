@@ -160,13 +160,13 @@ def test_ways_of_looking(node: str, shown: Tab) -> None:
     shown.snap("photo 1.png")
     pictures = {}
     for mode in ("color", "depth", "normal", "opacity", "id"):
-        shown.run("recon.setMode(argument)", mode)
+        shown.run("recon.look.setMode(argument)", mode)
         pictures[mode] = shown.picture(WIDTH, HEIGHT)
     names = list(pictures)
     for index, one in enumerate(names):
         for other in names[index + 1 :]:
             assert np.abs(pictures[one] - pictures[other]).mean() > 0.01, (one, other)
-    shown.run("recon.setMode('color')")
+    shown.run("recon.look.setMode('color')")
     changes: list[dict[str, Any]] = [
         {"shDegree": 0}, {"scale": 0.3}, {"minOpacity": 0.7}, {"crop": [-9, -9, -9, 0, 9, 9]}
     ]  # fmt: skip
@@ -213,7 +213,7 @@ def test_links_lead_back(shown: Tab, browser: Any, served: Served) -> None:
     shown.run("await recon.tree.show(['triangle'])")
     shown.snap("photo 1.png")
     shown.page.click('[data-compare="split"]')
-    shown.run("recon.setMode('normal')")
+    shown.run("recon.look.setMode('normal')")
     shown.page.wait_for_function("() => location.hash.includes('mode=normal') && location.hash.includes('split')")
     link = shown.page.url
     other = Tab(browser.new_page(viewport={"width": 700, "height": 500}))
@@ -223,7 +223,7 @@ def test_links_lead_back(shown: Tab, browser: Any, served: Served) -> None:
     assert other.run("return recon.viewer.look.mode") == "normal"
     assert pressed(other) == "split"
     other.page.close()
-    shown.run("recon.setMode('color')")
+    shown.run("recon.look.setMode('color')")
     shown.page.click('[data-compare="render"]')
 
 

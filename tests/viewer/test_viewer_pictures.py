@@ -28,7 +28,7 @@ def test_many_gaussians_are_shown_while_they_come_and_with_levels_of_detail(serv
         without, view.world_to_camera.float(), view.camera.K.float(), view.camera.width, view.camera.height,
         background=torch.tensor(family_room.BACKGROUND),
     ).color.clamp(0, 1)  # fmt: skip
-    shown.run("recon.viewer.remove('gaussian'); await recon.tree.show([]);")
+    shown.run("recon.viewer.layers.remove('gaussian'); await recon.tree.show([]);")
     shown.run("Object.assign(recon.viewer.scale, { partialAbove: 100, partialRows: 90, levelsAbove: 100 })")
     counts = shown.run(
         """const counts = [];
@@ -44,7 +44,7 @@ def test_many_gaussians_are_shown_while_they_come_and_with_levels_of_detail(serv
     keep_difference("core-levels", picture, wanted.double().numpy())
     assert psnr(picture, wanted.double().numpy()) >= 30
     shown.run("Object.assign(recon.viewer.scale, argument)", {"partialAbove": 5e5, "levelsAbove": 5e5})
-    shown.run("recon.viewer.remove('gaussian')")
+    shown.run("recon.viewer.layers.remove('gaussian')")
     assert not shown.faults
 
 

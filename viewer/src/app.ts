@@ -1,73 +1,49 @@
-import { Color } from "three";
-import type { NavigationMode } from "./camera/navigation";
 import { ViewerError } from "./errors";
 import type { Files } from "./net/files";
-import { Live } from "./net/live";
 import type { Photos, Saved, Session } from "./net/messages";
 import { readSession } from "./net/session";
 import { Buffers } from "./scene/arrays";
 import { type NodeData, parseDocument, type SceneData } from "./scene/document";
 import { photoAddress, pictureOf, placedScene } from "./scene/placed";
-import { parseSafetensors } from "./scene/safetensors";
 import { Compare, type CompareMode } from "./ui/compare";
-import { download, h, onClick, section, select, slider } from "./ui/dom";
+import { download, h, onClick, section } from "./ui/dom";
 import { makeHelp } from "./ui/help";
 import { formatLink, type Link, parseLink } from "./ui/link";
 import { Edit } from "./ui/edit";
+import { Look, MODE_NAMES } from "./ui/look";
 import { Measure } from "./ui/measure";
 import { complain } from "./ui/message";
-import { LivePanel } from "./ui/live_panel";
 import { PhotoList } from "./ui/photos";
 import { SceneTree } from "./ui/scene_tree";
-import type { SplatLook } from "./splats/backend";
 import { Viewer } from "./view/viewer";
+import { Watch } from "./watch";
 
-const MODES: Record<SplatLook["mode"], string> = {
-    color: "Colour",
-    depth: "Depth",
-    normal: "Normals",
-    opacity: "Opacity",
-    id: "Primitives",
-};
-
-const MOVES: Record<NavigationMode, string> = { orbit: "Orbit", fly: "Fly", walk: "Walk" };
-
-/** Layers of a run that goes on. */
-const LIVE_ID = "splats in training";
-const LIVE_POINTS_ID = "points so far";
-/** Of the wait for a frame to be seen: while somebody turns the scene it does not come to rest. */
-const LONGEST_FRAME_MS = 5000;
 /** Of a page that holds its files itself. */
 const EMBEDDED: Session = { name: "recon", files: ["scene.gltf"], live: false, writable: false };
 
 /** The page: a viewer, and a panel beside it. */
 export class App {
     readonly viewer: Viewer;
+    tree!: SceneTree;
+    look!: Look;
     private readonly area = h("main", { className: "stage-area" });
     private readonly status = h("div", { className: "status" });
     private readonly panel = h("aside", { className: "panel" });
     private readonly help = makeHelp();
     private data!: SceneData;
     private buffers!: Buffers;
-    private tree!: SceneTree;
+
     private compare!: Compare;
     private measure: Measure | null = null;
     private edit: Edit | null = null;
     private metrics: Record<string, { psnr?: number; ssim?: number }> = {};
-    private fields!: {
-        mode: { set: (mode: SplatLook["mode"]) => void };
-        sh: { set: (degree: number) => void };
-        opacity: { set: (value: number) => void };
-    };
     private linkTimer = 0;
     private session: Session = EMBEDDED;
-    private live: Live | null = null;
-    private livePanel: LivePanel | null = null;
+    /** Of a run that goes on. */
+    private watch: Watch | null = null;
     private photos!: PhotoList;
     /** The cameras on the screen are those of a run that is still looking for them. */
-    private placing = false;
-    /** Reading and showing, one after another, as a run tells of it. */
-    private working: Promise<void> = Promise.resolve();
+    placing = false;
 
     constructor(readonly files: Files) {
         const view = h("div", { className: "view" });
@@ -103,15 +79,28 @@ export class App {
     async open(): Promise<void> {
         addEventListener("hashchange", () => void this.follow(parseLink(location.hash)).catch(complain));
         this.session = this.files.embedded ? EMBEDDED : await readSession();
-        if (this.session.live) this.watch();
-        if (this.session.live && !this.session.files.includes("scene.gltf")) this.say("Waiting for the first stage …");
-        else await this.inTurn(() => this.read());
+        if (this.session.live) {
+            this.watch = new Watch(this);
+            this.panel.replaceChildren(h("h1", {}, this.session.name), this.watch.section);
+        }
+        if (this.watch === null) await this.read();
+        else if (this.published) await this.watch.inTurn(() => this.read());
+        else this.say("Waiting for the first stage …");
     }
 
-    private inTurn(work: () => Promise<void>): Promise<void> {
-        const done = this.working.then(work);
-        this.working = done.catch(() => {}); // Whoever asked for it hears of it.
-        return done;
+    private get published(): boolean {
+        return this.session.files.includes("scene.gltf");
+    }
+
+    /** Read again what a run has published. */
+    async reread(): Promise<void> {
+        this.session = await readSession();
+        if (this.published) await this.read();
+    }
+
+    /** Nothing is on the screen yet. */
+    get empty(): boolean {
+        return this.data === undefined;
     }
 
     /** Show what is published now. Where one stands and what one chose stays as far as it can. */
@@ -135,7 +124,7 @@ export class App {
     /** Show the cameras of `data` and build the panel. */
     private begin(saved: Saved | null): void {
         const { viewer } = this;
-        for (const id of [...viewer.layers.keys()]) viewer.remove(id);
+        for (const id of [...viewer.layers.keys()]) viewer.layers.remove(id);
         viewer.begin(this.data, this.files);
         this.build(saved);
         viewer.onDraw = () => this.drawn();
@@ -148,7 +137,7 @@ export class App {
     }
 
     /** Show the cameras of a run that is looking for them, as far as they are known. */
-    private async place({ photos }: Photos): Promise<void> {
+    async place({ photos }: Photos): Promise<void> {
         const known = this.placing ? this.data.views.length : 0;
         const scene = placedScene(photos);
         if (!this.placing || (known === 0 && scene.views.length > 0)) {
@@ -182,23 +171,10 @@ export class App {
         else if (link.eye !== undefined && link.target !== undefined)
             this.viewer.place(link.eye, link.target, link.fovDeg ?? this.viewer.camera.fov);
         if (link.compare !== undefined) this.compare.setMode(link.compare);
-        this.setMode(link.mode ?? this.viewer.look.mode);
-        this.setDegree(link.shDegree ?? this.viewer.look.shDegree);
+        this.look.setMode(link.mode ?? this.viewer.look.mode);
+        this.look.setDegree(link.shDegree ?? this.viewer.look.shDegree);
         if (link.cameras !== undefined) this.tree.showCameras(link.cameras);
         if (link.nodes !== undefined) await this.tree.show(link.nodes);
-    }
-
-    setMode(mode: SplatLook["mode"]): void {
-        this.fields.mode.set(mode);
-        const far = this.viewer.state.target.distanceTo(this.viewer.state.eye);
-        this.viewer.setLook({ mode, depthRange: [0.25 * far, 2.5 * far] });
-        this.changed();
-    }
-
-    setDegree(shDegree: number): void {
-        this.fields.sh.set(shDegree);
-        this.viewer.setLook({ shDegree });
-        this.changed();
     }
 
     /** The next photo's camera, or one before. */
@@ -233,56 +209,6 @@ export class App {
         download(await this.viewer.capture(size.width, size.height), name);
     }
 
-    /** Follow a run. */
-    private watch(): void {
-        this.livePanel = new LivePanel((message) => this.live?.send(message));
-        this.panel.replaceChildren(h("h1", {}, this.session.name), section("Run", true, this.livePanel.element));
-        this.live = new Live({
-            onConnection: (connected) => this.livePanel?.setConnected(connected),
-            onMessage: (message) => {
-                this.livePanel?.hear(message);
-                if (message.type === "warned") console.warn(`${message.stage}: ${message.message}`);
-                if (message.type === "photos") this.inTurn(() => this.place(message)).catch(complain);
-                if (message.type === "stage_finished") void this.inTurn(() => this.reread());
-            },
-            onFrame: (frame) => this.showFrame(frame),
-        });
-    }
-
-    private async reread(): Promise<void> {
-        try {
-            this.session = await readSession();
-            if (this.session.files.includes("scene.gltf")) await this.read();
-        } catch (error) {
-            complain(error);
-        }
-    }
-
-    /** Splats of the run, in place of the published ones until those come; or points. */
-    private async showFrame(frame: ArrayBuffer): Promise<number> {
-        const { arrays, metadata } = parseSafetensors(frame);
-        const shown = Number(metadata.frame);
-        await this.working;
-        const start = performance.now();
-        try {
-            const { family = "gaussian" } = metadata;
-            // Points that come late would lie on what has been published in their place.
-            if (this.data === undefined || (family === "points" && !this.placing)) return shown;
-            const id = family === "points" ? LIVE_POINTS_ID : LIVE_ID;
-            const first = !this.viewer.layers.has(id);
-            await this.viewer.loadLive(id, family, arrays);
-            if (first) await this.tree.show([]);
-            document.documentElement.dataset.frame = metadata.frame;
-            // The next one may come when this one has been seen, and after as long again: a slow graphics card would
-            // do nothing but show frames.
-            await Promise.race([this.viewer.settled(), pause(LONGEST_FRAME_MS)]);
-            await pause(performance.now() - start);
-        } catch (error) {
-            complain(error);
-        }
-        return shown;
-    }
-
     private async readSaved(): Promise<Saved | null> {
         if (!this.session.files.includes("viewer.json")) return null;
         return JSON.parse(new TextDecoder().decode(await this.files.read("viewer.json")));
@@ -308,7 +234,7 @@ export class App {
         this.area.append(this.compare.bar);
         this.measure?.dispose();
         this.measure = new Measure(viewer);
-        const look = this.lookFields();
+        this.look = new Look(viewer, () => this.changed());
         this.photos = new PhotoList(
             (name) => {
                 const view = this.data.views.find((one) => one.name === name);
@@ -324,57 +250,20 @@ export class App {
                 placed: true,
             })),
         );
-        this.edit = new Edit(viewer, this.session.writable, (value) => this.fields.opacity.set(value), saved);
+        this.edit = new Edit(viewer, this.session.writable, (value) => this.look.setOpacity(value), saved);
         const photos = section("Photos", true, this.photos.element);
         panel.replaceChildren(
             h("h1", {}, this.session.name),
-            ...(this.livePanel === null ? [] : [section("Run", true, this.livePanel.element)]),
+            ...(this.watch === null ? [] : [this.watch.section]),
             // Before their cameras are known they are all that there is to see.
             ...(this.placing ? [photos] : []),
             section("Scene", true, this.tree.element),
-            section("Look", true, ...look),
+            section("Look", true, ...this.look.elements),
             ...(this.placing ? [] : [photos]),
             section("Crop", false, this.edit.crop),
             section("Path", false, this.edit.path),
             section("More", true, this.measure.element, ...this.actions()),
         );
-    }
-
-    private lookFields(): HTMLElement[] {
-        const { viewer } = this;
-        const mode = select("Show", MODES, viewer.look.mode, (value) => this.setMode(value));
-        const sh = slider("SH degree", { min: 0, max: 3, step: 1, value: viewer.look.shDegree }, (value) =>
-            this.setDegree(value),
-        );
-        const two = (value: number): string => value.toFixed(2);
-        const scale = slider("Size", { min: 0.05, max: 1.5, step: 0.05, value: 1, show: two }, (value) =>
-            viewer.setLook({ scale: value }),
-        );
-        const opacity = slider("Min opacity", { min: 0, max: 1, step: 0.01, value: 0, show: two }, (value) =>
-            viewer.setLook({ minOpacity: value }),
-        );
-        const color = h("input", {
-            type: "color",
-            value: `#${new Color().setRGB(...this.data.background, "srgb").getHexString()}`,
-        });
-        color.oninput = () => viewer.setBackground(new Color(color.value));
-        const antialias = h("input", { type: "checkbox", checked: viewer.look.antialias });
-        antialias.onchange = () => viewer.setLook({ antialias: antialias.checked });
-        const navigation = select<NavigationMode>("Move", MOVES, "orbit", (value) => viewer.navigation.setMode(value));
-        const setOpacity = (minOpacity: number): void => {
-            opacity.set(minOpacity);
-            viewer.setLook({ minOpacity });
-        };
-        this.fields = { mode, sh, opacity: { set: setOpacity } };
-        return [
-            mode.element,
-            sh.element,
-            scale.element,
-            opacity.element,
-            h("label", { className: "field" }, h("span", {}, "Background"), color),
-            h("label", { className: "check" }, antialias, "Antialias (opacity compensation)"),
-            navigation.element,
-        ];
     }
 
     private actions(): HTMLElement[] {
@@ -392,7 +281,9 @@ export class App {
     }
 
     private async load(node: NodeData): Promise<void> {
-        const layer = await this.viewer.load(node, this.buffers, this.files, (what) => this.say(`${node.id}: ${what}`));
+        const layer = await this.viewer.layers.load(node, this.buffers, this.files, (what) =>
+            this.say(`${node.id}: ${what}`),
+        );
         this.buffers.forget();
         this.tree.loaded(layer);
         this.say("");
@@ -450,9 +341,8 @@ export class App {
         const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
         if (typing || event.ctrlKey || event.metaKey || event.altKey || this.help.open || this.compare === undefined)
             return;
-        const modes = Object.keys(MODES) as SplatLook["mode"][];
-        const digit = modes[Number(event.key) - 1];
-        if (digit !== undefined) this.setMode(digit);
+        const digit = MODE_NAMES[Number(event.key) - 1];
+        if (digit !== undefined) this.look.setMode(digit);
         else if (event.key === "[") this.step(-1);
         else if (event.key === "]") this.step(1);
         else if (event.key === "Escape") this.viewer.unsnap();
@@ -471,8 +361,4 @@ export class App {
             this.compare.setMode(all[(all.indexOf(this.compare.mode) + 1) % all.length]!);
         }
     }
-}
-
-function pause(milliseconds: number): Promise<void> {
-    return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -1,5 +1,6 @@
 import type { NodeData, StageData } from "../scene/document";
-import type { Layer, Viewer } from "../view/viewer";
+import type { Layer } from "../view/layers";
+import type { Viewer } from "../view/viewer";
 import { h, short } from "./dom";
 
 const STAGE_NAMES: Record<string, string> = { poses: "Poses", splats: "Splats", mesh: "Mesh" };

@@ -1,5 +1,5 @@
 import { type Object3D, type Raycaster, Vector3 } from "three";
-import type { Layer } from "./viewer";
+import type { Layer } from "./layers";
 
 /** How far from a ray a point may be to count as hit, as a share of its distance. */
 const SLACK = 0.006;

@@ -1,14 +1,4 @@
-import {
-    Color,
-    Matrix4,
-    type Object3D,
-    PerspectiveCamera,
-    Raycaster,
-    Scene,
-    Vector2,
-    Vector3,
-    WebGLRenderer,
-} from "three";
+import { Color, PerspectiveCamera, Raycaster, Scene, Vector2, Vector3, WebGLRenderer } from "three";
 import { Navigation } from "../camera/navigation";
 import {
     extentOf,
@@ -22,36 +12,19 @@ import {
 } from "../camera/pinhole";
 import { ViewerError } from "../errors";
 import type { Files } from "../net/files";
-import { type Arrays, Buffers } from "../scene/arrays";
-import type { NodeData, SceneData, ViewData } from "../scene/document";
+import type { SceneData, ViewData } from "../scene/document";
 import { Frustums } from "../scene/frustums";
-import { makeMesh } from "../scene/mesh";
-import { makePoints } from "../scene/points";
-import type { SplatBackend, SplatLook, SplatObject } from "../splats/backend";
+import type { SplatLook } from "../splats/backend";
 import { CloudBackend } from "../splats/cloud";
 import { DEFAULT_LOOK } from "../splats/look";
 import { SCALE, type Scale } from "../splats/scale";
 import { SparkBackend } from "../splats/spark";
+import { type Layer, Layers } from "./layers";
 import { pickPoint } from "./pick";
 
 /** Distance of the cameras' image planes in their radius. */
 const FRUSTUM_SHARE = 0.12;
 const OVERVIEW_FOV_DEG = 50;
-
-/** A node on the screen. */
-export interface Layer {
-    node: NodeData;
-    object: Object3D;
-    /** Set for splats. */
-    splats?: SplatObject;
-    /** Primitives, points or triangles. */
-    count: number;
-    /** [N, 3] of points and primitives; not set for meshes. */
-    centers?: Float32Array;
-    bytes: number;
-    /** What is shown is the beginning of it; the rest is on its way. */
-    partial?: boolean;
-}
 
 /** What the camera is doing. */
 export interface CameraState {
@@ -66,7 +39,7 @@ export interface CameraState {
 export class Viewer {
     readonly canvas: HTMLCanvasElement;
     readonly camera: PerspectiveCamera;
-    readonly layers = new Map<string, Layer>();
+    readonly layers: Layers;
     navigation!: Navigation;
     frustums: Frustums | null = null;
     data!: SceneData;
@@ -84,7 +57,6 @@ export class Viewer {
     readonly scale: Scale = { ...SCALE };
     private readonly renderer: WebGLRenderer;
     private readonly scene = new Scene();
-    private readonly backends: SplatBackend[];
     private snapped: ViewData | null = null;
     private scheduled = false;
     private size = { width: 1, height: 1 };
@@ -99,8 +71,9 @@ export class Viewer {
         container.append(this.canvas);
         this.camera = new PerspectiveCamera(50, 1, 0.01, 1000);
         const dirty = (): void => this.invalidate();
-        this.backends = [new SparkBackend(this.renderer, dirty, this.scale), new CloudBackend(dirty)];
-        for (const backend of this.backends) backend.attach(this.scene);
+        const backends = [new SparkBackend(this.renderer, dirty, this.scale), new CloudBackend(dirty)];
+        for (const backend of backends) backend.attach(this.scene);
+        this.layers = new Layers(this.scene, backends, this.scale, () => this.look, dirty);
         this.canvas.addEventListener("webglcontextlost", (event) => {
             event.preventDefault();
             this.onLost();
@@ -157,97 +130,6 @@ export class Viewer {
     overlook(): void {
         const { eye, target } = overview(this.data.views, this.camera.up);
         this.place(eye, target, OVERVIEW_FOV_DEG);
-    }
-
-    /** Load a node and show it; of many splats the first ones as soon as they are there. tell: hears how far it is. */
-    async load(node: NodeData, buffers: Buffers, files: Files, tell: (what: string) => void): Promise<Layer> {
-        try {
-            return await this.loaded(node, buffers, files, tell);
-        } catch (error) {
-            // Arrays that cannot be had, here or in Spark's decoder.
-            if (!(error instanceof RangeError || error instanceof WebAssembly.RuntimeError)) throw error;
-            throw new ViewerError(
-                `${node.id}: ${(bytesOf(node) / 1e6).toFixed(0)} MB are too large for this browser (${error.message})`,
-                "Close other tabs, or look at less: `recon export OUT --to less.ply --min-opacity 0.1`, and `recon import less.ply`.",
-            );
-        }
-    }
-
-    private async loaded(node: NodeData, buffers: Buffers, files: Files, tell: (what: string) => void): Promise<Layer> {
-        const progress = (done: number, total: number): void =>
-            tell(`${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`);
-        if (node.content === "splats" && rowsOf(node) > this.scale.partialAbove) {
-            const layer = await this.splatLayer(node, await buffers.first(node, this.scale.partialRows));
-            this.put(layer);
-            layer.partial = true;
-            try {
-                const arrays = await buffers.arrays(node, progress);
-                if (this.layers.get(node.id) === layer) await this.refill(layer, arrays, tell);
-            } catch (error) {
-                this.remove(node.id);
-                throw error;
-            } finally {
-                layer.partial = false;
-            }
-            return layer;
-        }
-        let layer: Layer;
-        if (node.content === "mesh") {
-            const object = await makeMesh(node, buffers, files);
-            const count = node.parts.reduce(
-                (sum, part) => sum + (part.indices?.count ?? part.attributes.POSITION!.count) / 3,
-                0,
-            );
-            layer = { node, object, count, bytes: bytesOf(node) };
-        } else {
-            const arrays = await buffers.arrays(node, progress);
-            layer = node.content === "points" ? pointLayer(node, arrays) : await this.splatLayer(node, arrays);
-        }
-        this.put(layer);
-        return layer;
-    }
-
-    /** Hang a layer into the scene, in place of one of the same node. */
-    private put(layer: Layer): void {
-        layer.object.matrixAutoUpdate = false;
-        layer.object.matrix.copy(new Matrix4().fromArray([...layer.node.matrix]));
-        this.remove(layer.node.id);
-        this.layers.set(layer.node.id, layer);
-        this.scene.add(layer.object);
-        performance.mark("layer"); // for `recon bench viewer`
-        this.invalidate();
-    }
-
-    /** Other data for the splats of a layer. */
-    private async refill(layer: Layer, arrays: Arrays, tell?: (what: string) => void): Promise<void> {
-        const splats = layer.splats!;
-        await splats.replace(arrays, tell);
-        layer.centers = centersOf(arrays);
-        layer.count = splats.count;
-        layer.bytes = splats.bytes;
-        this.invalidate();
-    }
-
-    /** Show the splats of a running optimisation, or `points` of a run that looks for cameras, as the node `id`. */
-    async loadLive(id: string, family: string, arrays: Arrays): Promise<Layer> {
-        const known = this.layers.get(id);
-        if (known?.splats !== undefined && known.node.family === family) {
-            await this.refill(known, arrays);
-            return known;
-        }
-        const content = family === "points" ? "points" : "splats";
-        const node: NodeData = { id, content, family, stage: "", matrix: new Matrix4().elements, parts: [] };
-        const layer = content === "points" ? pointLayer(node, arrays) : await this.splatLayer(node, arrays);
-        this.put(layer);
-        return layer;
-    }
-
-    remove(id: string): void {
-        const layer = this.layers.get(id);
-        if (layer === undefined) return;
-        layer.object.removeFromParent();
-        layer.splats?.dispose();
-        this.layers.delete(id);
     }
 
     setVisible(id: string, visible: boolean): void {
@@ -379,20 +261,6 @@ export class Viewer {
         return blob;
     }
 
-    private async splatLayer(node: NodeData, arrays: Arrays): Promise<Layer> {
-        const family = node.family ?? "";
-        const backend = this.backends.find((one) => one.families.includes(family));
-        if (backend === undefined) {
-            throw new ViewerError(
-                `${node.id}: splats of the family ${JSON.stringify(family)}`,
-                "This page does not know them: update recon.",
-            );
-        }
-        const splats = await backend.create(family, arrays, this.look);
-        const centers = centersOf(arrays);
-        return { node, object: splats.object, splats, count: splats.count, bytes: splats.bytes, centers };
-    }
-
     private draw(): void {
         const start = performance.now();
         this.camera.updateMatrixWorld();
@@ -439,28 +307,4 @@ function makeRenderer(canvas: HTMLCanvasElement): WebGLRenderer {
         );
     }
     return new WebGLRenderer({ canvas, context });
-}
-
-/** In memory of their own: a view would keep the whole file. */
-function centersOf(arrays: Arrays): Float32Array {
-    const centers = arrays.need("POSITION");
-    return centers.byteLength < centers.buffer.byteLength ? centers.slice() : centers;
-}
-
-function rowsOf(node: NodeData): number {
-    return node.parts.reduce((sum, part) => sum + part.attributes.POSITION!.count, 0);
-}
-
-function pointLayer(node: NodeData, arrays: Arrays): Layer {
-    const centers = arrays.need("POSITION");
-    return { node, object: makePoints(arrays), count: arrays.count, bytes: 24 * arrays.count, centers };
-}
-
-function bytesOf(node: NodeData): number {
-    let bytes = 0;
-    for (const part of node.parts) {
-        for (const one of Object.values(part.attributes)) bytes += 4 * one.width * one.count;
-        bytes += 4 * (part.indices?.count ?? 0);
-    }
-    return bytes;
 }
