@@ -26,7 +26,8 @@ from recon.scene.folder import output_folder
 from recon.scene.store import SceneStore
 
 _NAMES = ("ply", "glb", "usd", "compressed-ply", "splat", "spz", "spz4", "sog")
-_INSTALLED = tuple(name for name in _NAMES if name != "usd" or importlib.util.find_spec("pxr") is not None)
+INSTALLED = tuple(name for name in _NAMES if name != "usd" or importlib.util.find_spec("pxr") is not None)
+"""Formats of splats that can be written and read here."""
 _DIRECTIONS = 6
 _SHARE = 0.99
 
@@ -37,7 +38,7 @@ class Options:
 
     scene: Annotated[Path, tyro.conf.Positional]
     """Output folder of a run."""
-    formats: tuple[str, ...] = _INSTALLED
+    formats: tuple[str, ...] = INSTALLED
     """Formats to compare; by default all, `usd` where usd-core is installed."""
     views: int = 4
     """Pictures to compare, of the first views."""

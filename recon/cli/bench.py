@@ -23,6 +23,7 @@ Name = Literal[
     "priors",
     "repair",
     "formats",
+    "imports",
     "viewer",
 ]
 NAMES: tuple[str, ...] = get_args(Name)
@@ -31,7 +32,7 @@ NAMES: tuple[str, ...] = get_args(Name)
 @dataclass(frozen=True)
 class Bench:
     """`recon bench` raster, train, families, solid, dense, poses, refine, mesh, surface, quality, priors, repair,
-    formats or viewer."""
+    formats, imports or viewer."""
 
     name: Annotated[Name, tyro.conf.Positional]
     """What to measure."""

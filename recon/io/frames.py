@@ -96,6 +96,7 @@ class CaptureParts:
     points: Points | None = None
     background: tuple[float, float, float] | None = None
     source_from_world: np.ndarray = field(default_factory=lambda: np.eye(4))
+    metric: bool = False
 
 
 def assemble(
@@ -131,7 +132,7 @@ def assemble(
         views.append(View(name, camera, pose, Photo(photo, mask_of.get(photo, frame.mask)), frame.split))
     views.sort(key=lambda view: natural_key(view.name))
     nodes = (Node(POINTS_NODE, parts.points, kind="scene"),) if parts.points is not None else ()
-    scene = Scene(tuple(views), nodes, source_from_world=torch.from_numpy(parts.source_from_world))
+    scene = Scene(tuple(views), nodes, metric=parts.metric, source_from_world=torch.from_numpy(parts.source_from_world))
     return Capture(scene, parts.background, _skipped(source, frames, photos))
 
 

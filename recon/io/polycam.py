@@ -1,7 +1,7 @@
 """Polycam's raw data: a JSON per photo, corrected by Polycam's own optimisation where it ran.
 
-Source: the keys of the files in `keyframes/` that the app exports. Poses are ARKit's: camera to world, the camera looks
-down -z with y up, and the world has y up.
+Source: github.com/PolyCam/polyform, README. Poses are ARKit's: camera to world in metres, the camera looks down -z with
+y up, and the world has y up. Files are named by the microsecond of the photo, and each has its own focal length.
 """
 
 from __future__ import annotations
@@ -54,4 +54,4 @@ class PolycamReader:
             )  # fmt: skip
             pose = rigid_matrix(np.array(values, np.float64).tolist(), f"{where}: t_00 to t_23")
             frames.append(Frame(where, name, photo, lens, world_to_camera_from_opengl(pose)))
-        return assemble(source, frames, photos, masks, CaptureParts())
+        return assemble(source, frames, photos, masks, CaptureParts(metric=True))

@@ -1,7 +1,10 @@
-"""Record3D's export: a file `metadata` (JSON) beside the folder `rgbd` or `rgb` with numbered photos.
+"""Record3D's export: a file `metadata` (JSON) beside the folder `rgbd` (of an .r3d file, which is a zip file) or `rgb`
+(of "EXR + JPG sequence") with photos that are named by the number of their pose.
 
-Source: the keys that the app writes. `K` is column by column; poses are quaternion xyzw and centre, camera to world,
-with ARKit's axes: the camera looks down -z with y up.
+Source: the keys that the app writes and what its author says of them (github.com/marek-simonik/record3d, issues 31,
+33, 36, 63, 64 and 83). Poses are quaternion xyzw and centre in metres, camera to world, with OpenGL's axes: the camera
+looks down -z with y up. `K` is the first photo's, column by column; `perFrameIntrinsicCoeffs`, which newer versions
+write, has fx, fy, cx, cy of each photo: stabilisation moves the principal point.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import torch
 from recon.errors import ReconError
 from recon.geometry import quaternion
 from recon.io.checks import brief, pixel_count
-from recon.io.files import list_photos, load_json_object, natural_key
+from recon.io.files import list_photos, load_json_object
 from recon.io.frames import Capture, CaptureParts, Frame, assemble
 from recon.io.intrinsics import Intrinsics
 from recon.io.photos import MaskFolder, PhotoSet
@@ -39,25 +42,25 @@ class Record3dReader:
         folder = _photo_folder(source)
         assert folder is not None
         K, poses = _array(source, data.get("K"), "K", (9,)), _array(source, data.get("poses"), "poses", (-1, 7))
-        names = sorted((path.name for path in list_photos(folder)), key=natural_key)
-        if len(names) != len(poses):
+        if len(poses) > 1 and (poses == poses[:1]).all():
             raise ReconError(
-                f"{source}: poses and photos do not pair up",
-                found=f"{len(poses)} poses and {len(names)} photos in {folder.name}",
-                wanted="one photo a pose",
-                fix="export the recording again",
-            )
-        fx, _, _, _, fy, _, cx, cy, _ = K.tolist()
+                f"{source}: poses", found=f"the same for all {len(poses)}, as in recordings of the front camera",
+                wanted="a recording by the LiDAR camera",
+                fix="set poses.method: sfm to estimate them",
+            )  # fmt: skip
         width, height = pixel_count(data, "w", str(source)), pixel_count(data, "h", str(source))
-        lens = Intrinsics(str(source), width, height, fx=fx, fy=fy, cx=cx, cy=cy, shared=True)
-        listed = [f"{folder.name}/{name}" for name in names]
-        frames = [
-            Frame(f"{source}: poses[{index}]", name, photo, lens, _world_to_camera(source, index, pose))
-            for index, (name, photo, pose) in enumerate(
-                zip(listed, photos.find_all(listed, source.parent), poses, strict=True)
-            )
-        ]
-        return assemble(source, frames, photos, masks, CaptureParts())
+        lenses = K[[0, 4, 6, 7]][None].repeat(len(poses), 0)
+        if data.get("perFrameIntrinsicCoeffs"):
+            lenses = _array(source, data["perFrameIntrinsicCoeffs"], "perFrameIntrinsicCoeffs", (len(poses), 4))
+        names = {int(path.stem): path.name for path in list_photos(folder) if path.stem.isdecimal()}
+        listed = [f"{folder.name}/{names.get(index, f'{index}.jpg')}" for index in range(len(poses))]
+        frames = []
+        for index, (name, photo) in enumerate(zip(listed, photos.find_all(listed, source.parent), strict=True)):
+            fx, fy, cx, cy = lenses[index].tolist()
+            lens = Intrinsics(str(source), width, height, fx=fx, fy=fy, cx=cx, cy=cy)
+            pose = _world_to_camera(source, index, poses[index])
+            frames.append(Frame(f"{source}: poses[{index}]", name, photo, lens, pose))
+        return assemble(source, frames, photos, masks, CaptureParts(metric=True))
 
 
 def _photo_folder(source: Path) -> Path | None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from recon.errors import ReconError
-from recon.scene.nodes import Mesh, Points, Splats
+from recon.geometry import rigid
+from recon.scene.nodes import Mesh, Node, Points, Splats
 from recon.scene.scene import Scene
 
 PLACES = ("means", "vertices", "points")
@@ -72,6 +73,10 @@ def reduced(
         raise ReconError(
             "crop", found=list(crop), wanted="least x y z, then greatest x y z, each below its counterpart"
         )
+
+    def place(node: Node, points: Tensor) -> Tensor:
+        return rigid.transform_points(scene.world_from(node), points.double())
+
     nodes = []
     for node in scene.nodes:
         content = node.content
@@ -85,9 +90,9 @@ def reduced(
             if sh_degree is not None and sh_degree < content.sh_degree:
                 content = with_sh_degree(content, sh_degree)
         elif isinstance(content, Points) and crop is not None:
-            content = select_points(content, _inside(content.positions, crop))
+            content = select_points(content, _inside(place(node, content.positions), crop))
         elif isinstance(content, Mesh) and crop is not None:
-            whole = _inside(content.vertices, crop)[content.faces].all(1)
+            whole = _inside(place(node, content.vertices), crop)[content.faces].all(1)
             content = select_faces(content, whole) if bool(whole.any()) else None
         nodes.append(replace(node, content=content))
     return replace(scene, nodes=tuple(nodes))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recon.scene.nodes import Mesh, Node, Points, Relation, Splats, Split, View
+from recon.scene.placed import moved_mesh, moved_points
 
 Content = TypeVar("Content", Points, Splats, Mesh)
 
@@ -58,21 +59,33 @@ class Scene:
 
     @property
     def points(self) -> Points | None:
-        """Content of the last point node."""
-        return self._last(Points)
+        """Content of the last point node, in world coordinates."""
+        found = self._last(Points)
+        return None if found is None else moved_points(found[1], self.world_from(found[0]))
 
     @property
     def splats(self) -> Splats | None:
         """Content of the last splat node."""
-        return self._last(Splats)
+        found = self._last(Splats)
+        return None if found is None else found[1]
 
     @property
     def mesh(self) -> Mesh | None:
-        """Content of the last mesh node."""
-        return self._last(Mesh)
+        """Content of the last mesh node, in world coordinates."""
+        found = self._last(Mesh)
+        return None if found is None else moved_mesh(found[1], self.world_from(found[0]))
 
-    def _last(self, kind: type[Content]) -> Content | None:
-        return next((node.content for node in reversed(self.nodes) if isinstance(node.content, kind)), None)
+    def world_from(self, node: Node) -> Tensor:
+        """[4, 4] float64: where a node's own coordinates lie, through all nodes above it."""
+        by_id = {one.id: one for one in self.nodes}
+        matrix = node.parent_from_node.double()
+        while node.parent is not None:
+            node = by_id[node.parent]
+            matrix = node.parent_from_node.double() @ matrix
+        return matrix
+
+    def _last(self, kind: type[Content]) -> tuple[Node, Content] | None:
+        return next(((node, node.content) for node in reversed(self.nodes) if isinstance(node.content, kind)), None)
 
     def with_node(self, node: Node) -> Scene:
         """This scene with `node` added, or put in place of the node with its id."""

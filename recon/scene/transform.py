@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +11,7 @@ from recon.errors import ReconError
 from recon.geometry import quaternion, rigid, spherical_harmonics
 from recon.scene.edit import select
 from recon.scene.nodes import Mesh, Node, Points, Splats, View
+from recon.scene.placed import moved_mesh, moved_points
 from recon.scene.scene import Scene
 
 _ROWS = 1 << 14
@@ -57,10 +57,6 @@ class Similarity:
         """[..., 3] in their own precision."""
         return (self.scale * (points.double() @ self.rotation.T) + self.translation).to(points.dtype)
 
-    def directions(self, directions: Tensor) -> Tensor:
-        """[..., 3], turned only."""
-        return (directions.double() @ self.rotation.T).to(directions.dtype)
-
 
 def transform_scene(scene: Scene, similarity: Similarity) -> Scene:
     """The scene in new coordinates. `source_from_world` still leads to the same source coordinates."""
@@ -69,7 +65,7 @@ def transform_scene(scene: Scene, similarity: Similarity) -> Scene:
     return replace(
         scene,
         views=tuple(_view(view, similarity) for view in scene.views),
-        nodes=tuple(_node(node, similarity, moved, back) for node in scene.nodes),
+        nodes=tuple(_node(node, similarity, moved) for node in scene.nodes),
         metric=scene.metric and abs(similarity.scale - 1) < 1e-9,
         source_from_world=scene.source_from_world.double() @ back,
     )
@@ -115,7 +111,7 @@ def _view(view: View, similarity: Similarity) -> View:
     return replace(view, world_to_camera=rigid.from_rotation_translation(rotation, translation))
 
 
-def _node(node: Node, similarity: Similarity, moved: Tensor, back: Tensor) -> Node:
+def _node(node: Node, similarity: Similarity, moved: Tensor) -> Node:
     content = node.content
     if isinstance(content, Splats):
         return replace(node, content=transform_splats(content, similarity))
@@ -123,14 +119,7 @@ def _node(node: Node, similarity: Similarity, moved: Tensor, back: Tensor) -> No
         # Below a matrix the data stay as they are; the outermost matrix takes the change in.
         return node if node.parent is not None else replace(node, parent_from_node=moved @ node.parent_from_node)
     if isinstance(content, Points):
-        scales = None if content.scales is None else content.scales * similarity.scale
-        normals = _optional(content.normals, similarity.directions)
-        return replace(node, content=Points(similarity.points(content.positions), content.colors, normals, scales))
+        return replace(node, content=moved_points(content, moved))
     if isinstance(content, Mesh):
-        normals = _optional(content.normals, similarity.directions)
-        return replace(node, content=replace(content, vertices=similarity.points(content.vertices), normals=normals))
+        return replace(node, content=moved_mesh(content, moved))
     return replace(node, parent_from_node=moved @ node.parent_from_node)
-
-
-def _optional(value: Tensor | None, change: Callable[[Tensor], Tensor]) -> Tensor | None:
-    return None if value is None else change(value)

@@ -64,7 +64,7 @@ def test_cameras_come_back(tmp_path: Path, kind: str) -> None:
     places = [folder, folder / "rgbd"] if kind == "record3d" else [folder, folder / "keyframes"]
     for place in places:
         scene = read_capture(place).scene
-        assert [view.name for view in scene.views] == [f"{index}.png" for index in range(12)]
+        assert [view.name for view in scene.views] == [f"{index}.png" for index in range(12)] and scene.metric
         for view, pose in zip(scene.views, poses(), strict=True):
             torch.testing.assert_close(view.world_to_camera, pose)
             assert view.camera.K[:2].tolist() == [[FX, 0, CX], [0, FY, CY]]
@@ -79,14 +79,30 @@ def test_the_corrected_cameras_come_first(tmp_path: Path) -> None:
     assert view.photo is not None and view.photo.path.parent.name == "corrected_images"
 
 
-def test_what_does_not_pair_up_is_refused(tmp_path: Path) -> None:
+def test_each_photo_of_record3d_has_the_lens_and_the_pose_of_its_number(tmp_path: Path) -> None:
+    folder = write_record3d(tmp_path)
+    data = json.loads((folder / "metadata").read_text())
+    data["perFrameIntrinsicCoeffs"] = [[FX, FY, CX + index, CY - index] for index in range(12)]
+    (folder / "metadata").write_text(json.dumps(data))
+    for index in (0, 3, 4):
+        (folder / "rgbd" / f"{index}.png").unlink()
+    capture = read_capture(folder)
+    assert [view.name for view in capture.scene.views] == [f"{index}.png" for index in (1, 2, *range(5, 12))]
+    assert len(capture.skipped) == 3
+    for view in capture.scene.views:
+        index = int(Path(view.name).stem)
+        torch.testing.assert_close(view.world_to_camera, poses()[index])
+        assert view.camera.K[:2, 2].tolist() == [CX + index, CY - index]
+
+
+def test_what_is_not_whole_is_refused(tmp_path: Path) -> None:
     write_record3d(tmp_path)
-    (tmp_path / "rgbd" / "3.png").unlink()
-    with pytest.raises(ReconError, match="found 12 poses and 11 photos in rgbd"):
-        read_capture(tmp_path)
     data = json.loads((tmp_path / "metadata").read_text())
-    write_photo(tmp_path / "rgbd" / "3.png")
-    for key, value, message in (("K", [1, 2], "K: found"), ("poses", [[0] * 7] * 12, "a quaternion of length 0")):
+    still = [[0, 0, 0, 1, 0, 0, 0]] * 12
+    for key, value, message in (
+        ("K", [1, 2], "K: found"), ("poses", [*still[1:], [0] * 7], "a quaternion of length 0"),
+        ("poses", still, "in recordings of the front camera"), ("perFrameIntrinsicCoeffs", [[1] * 4], "Coeffs: found"),
+    ):  # fmt: skip
         (tmp_path / "metadata").write_text(json.dumps({**data, key: value}))
         with pytest.raises(ReconError, match=message):
             read_capture(tmp_path)

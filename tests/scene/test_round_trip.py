@@ -200,7 +200,11 @@ def test_trimesh_reads_it(published: tuple[Scene, Path]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # trimesh says that it drops attributes it does not know
         other = trimesh.load(out / "scene.gltf")
-    mesh = next(one for one in other.geometry.values() if isinstance(one, trimesh.Trimesh))
+    placed = [
+        other.geometry[name].copy().apply_transform(matrix)
+        for matrix, name in map(other.graph.get, other.graph.nodes_geometry)
+    ]
+    mesh = next(one for one in placed if isinstance(one, trimesh.Trimesh))
     assert scene.mesh is not None and np.allclose(np.sort(mesh.vertices, 0), np.sort(scene.mesh.vertices, 0))
     clouds = [one for one in other.geometry.values() if isinstance(one, trimesh.PointCloud)]
     first, second = sorted((np.asarray(cloud.vertices) for cloud in clouds), key=len)

@@ -13,8 +13,9 @@ from random_splats import random_family
 from recon.errors import ReconError
 from recon.geometry import quaternion, rigid, spherical_harmonics
 from recon.geometry.camera import Camera
+from recon.io.formats import FORMATS
 from recon.render.rasterize import rasterize
-from recon.scene import Node, Scene, View
+from recon.scene import Mesh, Node, Points, Scene, View
 from recon.scene.axes import in_source_coordinates, parse_axes, scene_up, turned
 from recon.scene.edit import reduced, with_sh_degree
 from recon.scene.families import FAMILIES
@@ -71,12 +72,12 @@ def test_there_and_back(tmp_path: Path) -> None:
     for one, other in zip(again.views, scene.views, strict=True):
         torch.testing.assert_close(one.world_to_camera, other.world_to_camera)
     torch.testing.assert_close(again.source_from_world, scene.source_from_world)
-    mesh, wanted = (
-        rigid.transform_points(s.nodes[2].parent_from_node @ s.nodes[3].parent_from_node, s.mesh.vertices.double())
-        for s in (transform_scene(scene, there), scene)
-        if s.mesh is not None
+    moved = transform_scene(scene, there).mesh
+    assert moved is not None and moved.normals is not None and scene.mesh is not None and scene.mesh.normals is not None
+    torch.testing.assert_close(moved.vertices, there.points(scene.mesh.vertices))
+    torch.testing.assert_close(
+        moved.normals, torch.nn.functional.normalize(scene.mesh.normals @ there.rotation.float().T, dim=-1)
     )
-    torch.testing.assert_close(mesh, there.points(wanted))
 
 
 def test_axes_and_up(tmp_path: Path) -> None:
@@ -119,8 +120,8 @@ def test_reduced(tmp_path: Path) -> None:
 
 
 def test_a_mesh_is_cropped_to_whole_triangles(tmp_path: Path) -> None:
-    mesh = asymmetric_scene.scene(tmp_path).mesh
-    assert mesh is not None and mesh.uvs is not None and mesh.normals is not None and mesh.colors is not None
+    mesh = asymmetric_scene.scene(tmp_path).nodes[3].content
+    assert isinstance(mesh, Mesh) and mesh.uvs is not None and mesh.normals is not None and mesh.colors is not None
     scene = Scene(nodes=(Node("m", mesh),))
     cut = reduced(scene, crop=(4.9, 4.9, 4.9, 6.1, 7.1, 5.1)).mesh  # without the vertex at z = 8
     assert cut is not None and cut.uvs is not None and cut.normals is not None and cut.colors is not None
@@ -128,3 +129,45 @@ def test_a_mesh_is_cropped_to_whole_triangles(tmp_path: Path) -> None:
     for name in ("uvs", "normals", "colors"):
         assert torch.equal(getattr(cut, name)[cut.faces], getattr(mesh, name)[mesh.faces[:1]])
     assert reduced(scene, crop=(0, 0, 0, 1, 1, 1)).mesh is None
+
+
+def squeezed_and_mirrored() -> torch.Tensor:
+    matrix = torch.eye(4, dtype=torch.float64)
+    matrix[:3] = torch.tensor([[0.0, -2, 0, 1], [-1, 0, 0.5, 0], [0, 0, 3, -4]])
+    return matrix
+
+
+def test_what_hangs_below_a_matrix_is_where_it_shows(tmp_path: Path) -> None:
+    plain = asymmetric_scene.scene(tmp_path)
+    mesh, cloud = plain.nodes[3].content, plain.nodes[0].content
+    assert isinstance(mesh, Mesh) and isinstance(cloud, Points)
+    group, own = some_similarity(2).matrix, squeezed_and_mirrored()
+    scene = Scene(nodes=(Node("g", None, "region", None, group), Node("m", mesh, "object", "g", own),
+                         Node("p", cloud, "object", "g")))  # fmt: skip
+    assert scene.mesh is not None and scene.points is not None and scene.mesh.normals is not None
+    torch.testing.assert_close(scene.mesh.vertices, rigid.transform_points(group @ own, mesh.vertices.double()).float())
+    torch.testing.assert_close(scene.points.positions, some_similarity(2).points(cloud.positions))
+    assert scene.points.scales is not None and cloud.scales is not None
+    torch.testing.assert_close(scene.points.scales, 2 * cloud.scales)
+    corners = torch.eye(3)
+    upright = Mesh(corners, torch.tensor([[0, 1, 2]]), torch.ones(3, 3) / 3**0.5)
+    seen = Scene(nodes=(Node("m", upright, "object", None, own),)).mesh
+    assert seen is not None and seen.normals is not None
+    a, b, c = seen.vertices[seen.faces[0]]
+    outside = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=0)
+    torch.testing.assert_close(seen.normals[0], outside)  # the mirrored triangle is turned over
+
+
+@pytest.mark.parametrize("name", ["mesh.glb", "mesh.obj", "mesh.ply"])
+def test_exporters_and_the_crop_follow_matrices(tmp_path: Path, name: str) -> None:
+    import trimesh
+
+    corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [9, 9, 9]])
+    mesh = Mesh(corners, torch.tensor([[0, 1, 2], [1, 2, 3]]))
+    matrix = some_similarity(3).matrix
+    scene = Scene(nodes=(Node("g", None, "region", None, matrix), Node("m", mesh, "object", "g")))
+    wanted = some_similarity(3).points(corners[:3])
+    box = (*(wanted.amin(0) - 0.1).tolist(), *(wanted.amax(0) + 0.1).tolist())
+    FORMATS["mesh"].write(reduced(scene, crop=box), tmp_path / name)
+    found = trimesh.load(tmp_path / name, force="mesh", process=False)
+    assert found.vertices == pytest.approx(wanted.numpy(), abs=1e-5)
