@@ -64,7 +64,7 @@ def main(options: Options) -> None:
             begin = time.perf_counter()
             peak, size = grown_mb(files[0], files[1], Path(folder), extra), files[1].stat().st_size / 1e6
             rows.append([name, size, peak, peak / size, peak / memory, time.perf_counter() - begin])
-            print(*rows[-1], flush=True)
+            print(" ".join(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in rows[-1]), flush=True)
     report.add(["format", "file MB", "most MB", "of the file", "of the splats", "s"], rows)
     report.write(options.out, "imports")
 
