@@ -260,3 +260,14 @@ def test_no_single_byte_makes_it_fail_otherwise(tmp_path: Path, name: str) -> No
 def test_broken_splats_are_left_out_when_asked(tmp_path: Path) -> None:
     path = nan_at(written(tmp_path, "ply"), "f_rest_7")
     assert len(read_splats(path, drop_broken=True)) == COUNT - 1
+
+
+def test_usd_as_text_is_read_up_to_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library takes many times its size."""
+    pytest.importorskip("pxr", reason="pip install usd-core")
+    path = tmp_path / "scene.usda"
+    FORMATS["usd"].write(Scene(nodes=(Node("s", asymmetric_scene.splats(COUNT)),)), path)
+    assert len(read_splats(path)) == COUNT
+    monkeypatch.setattr("recon.io.formats.usd._LONGEST_TEXT", path.stat().st_size - 1)
+    with pytest.raises(ReconError, match=r"usdcat scene\.usda -o scene\.usdc"):
+        read_splats(path)

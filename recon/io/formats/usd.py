@@ -20,6 +20,8 @@ from recon.scene.families.appearance import logarithms, logits
 from recon.scene.families.gaussian import rotations
 
 _SUFFIXES = (".usd", ".usda", ".usdc")
+_LONGEST_TEXT = 1 << 27
+"""Text is parsed by the library as a whole, into twelve times its size in memory."""
 _SENSOR = 36.0
 """Width of the film that focal lengths refer to, mm: USD has no pixels."""
 
@@ -159,6 +161,11 @@ class _Source:
         self.path, self.pxr = path, _library()
         with path.open("rb") as file:
             binary = file.read(8) == b"PXR-USDC"
+        if not binary and path.stat().st_size > _LONGEST_TEXT:
+            raise ReconError(
+                f"{path}: USD as text", found=f"{path.stat().st_size} bytes",
+                wanted=f"at most {_LONGEST_TEXT}, or a binary file", fix=f"usdcat {path.name} -o {path.stem}.usdc",
+            )  # fmt: skip
         self.stage = None if binary else self._stage()
 
     @contextmanager
