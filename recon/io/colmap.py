@@ -36,6 +36,8 @@ class ColmapReader:
         model = read_model(source)
         listed = [image.name for image in model.images]
         found = photos.find_all(listed, _photo_base(photos, listed))
+        if not any(found):
+            found = photos.scaled_copies(listed)
         users = [image.camera_id for image in model.images]
         lenses = {
             number: from_colmap(

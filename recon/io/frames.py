@@ -157,7 +157,8 @@ def _refuse_repeats(source: Path, frames: Sequence[Frame]) -> None:
 def _camera(frame: Frame, photo: Path, header: PhotoHeader) -> Camera:
     """The frame's camera for the photo as it is stored on disk.
 
-    Sizes must agree, with one convention allowed for: a folder images_4 holds the photos divided by 4.
+    Sizes must agree, with two conventions allowed for: a folder images_4 holds the photos divided by 4, and files that
+    name the size of the originals alone (`Intrinsics.scales`).
     """
     lens = frame.intrinsics
     if lens.width is None or lens.height is None:
@@ -170,6 +171,11 @@ def _camera(frame: Frame, photo: Path, header: PhotoHeader) -> Camera:
     if scaled and int(scaled[1]) > 1:
         expected = [side / int(scaled[1]) for side in wanted]
         if all(abs(side - goal) <= 1 for side, goal in zip(header.size, expected, strict=True)):
+            return camera.resized(*header.size)
+    if lens.scales and header.size[0] < wanted[0]:
+        expected = [side * header.size[0] / wanted[0] for side in wanted]
+        # Half a pixel of rounding of the width is that many of the height.
+        if abs(header.size[1] - expected[1]) <= 0.5 + 0.5 * wanted[1] / wanted[0]:
             return camera.resized(*header.size)
     raise size_error(f"{frame.where}: {photo}", header.size, wanted)
 

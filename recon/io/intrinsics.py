@@ -66,6 +66,8 @@ class Intrinsics:
     """Lens model."""
     shared: bool = False
     """True when the file gives them once for several photos."""
+    scales: bool = False
+    """True where the file is customarily passed on with smaller copies of its photos, whatever their folder's name."""
 
     def camera(self, width: int, height: int) -> Camera:
         """The camera of a photo of `width` x `height` px; that is the size of these intrinsics where they have one."""

@@ -18,7 +18,8 @@ class LlffReader:
     """poses_bounds.npy beside a folder of photos, paired with them by position in name order.
 
     Each row: a 3x5 matrix [down | right | back | centre | (height, width, focal)] and two depth bounds, which are not
-    kept: an optimisation here takes its near plane from the points.
+    kept: an optimisation here takes its near plane from the points. The photos may be smaller copies of those whose
+    size the rows name.
     """
 
     name = "LLFF"
@@ -54,7 +55,7 @@ class LlffReader:
                 raise ReconError(
                     f"{where}: image size", found=f"{width:g}x{height:g}", wanted="whole numbers of pixels"
                 )
-            lens = Intrinsics(where, int(width), int(height), fx=float(focal), shared=False)
+            lens = Intrinsics(where, int(width), int(height), fx=float(focal), scales=True)
             frames.append(Frame(where, photo.name, photo, lens, _world_to_camera(matrix[:, :4], f"{where}: pose")))
         return assemble(source, frames, photos, masks, CaptureParts())
 

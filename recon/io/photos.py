@@ -15,6 +15,8 @@ from recon.io.files import PHOTO_SUFFIXES, is_photo, list_folder, list_photos, s
 PHOTO_FOLDERS = ("images", "image", "rgb")
 """Names of the folder of photos inside a capture."""
 
+_SCALED = re.compile(r"images_\d+")
+
 
 @dataclass(frozen=True)
 class PhotoSet:
@@ -55,7 +57,7 @@ class PhotoSet:
         if self.folder is None:
             return list(self.files)
         names = {entry.name for entry in list_folder(self.folder) if entry.is_dir()}
-        scaled = sorted((n for n in names if re.fullmatch(r"images_\d+", n)), key=lambda n: int(n.split("_")[1]))
+        scaled = sorted((n for n in names if _SCALED.fullmatch(n)), key=lambda n: int(n.split("_")[1]))
         for name in (*PHOTO_FOLDERS, *scaled):
             if name in names and (photos := list_photos(self.folder / name)):
                 return photos
@@ -80,6 +82,18 @@ class PhotoSet:
         """
         exact = [self._within(base / name) for name in listed]
         return exact if any(exact) else [self._by_end(name) for name in listed]
+
+    def scaled_copies(self, listed: Sequence[str]) -> list[Path | None]:
+        """The photo for each path that a camera file lists, in a folder images_N whose files have other names.
+
+        Scaled copies, such as those of LLFF's captures, are numbered in the order of the originals' names. None for
+        each where the photos lie elsewhere or are more or fewer.
+        """
+        photos = self.in_order()
+        if len(photos) != len(listed) or not _SCALED.fullmatch(photos[0].parent.name):
+            return [None] * len(listed)
+        of = dict(zip(sorted(listed), photos, strict=True))
+        return [of[name] for name in listed]
 
     def _within(self, path: Path) -> Path | None:
         for candidate in _with_endings(path):

@@ -56,6 +56,10 @@ class PosesStage:
         )
         if capture.posed:
             check_poses(scene)
+        given = config.poses.triangulate.given
+        few = 2 * len(scene.split("train")) < len(capture.scene.views)
+        if given == "replace" or (given == "auto" and few):
+            scene = replace(scene, nodes=tuple(node for node in scene.nodes if not isinstance(node.content, Points)))
         return replace(capture, scene=scene)
 
     def key(self, scene: Scene) -> str:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -31,6 +31,10 @@ class TriangulateConfig:
     """Least angle between two rays to a point; below it the depth is mostly noise."""
     max_error_px: float = 2.0
     """Largest reprojection error of an observation, px of the image that features were taken from."""
+    given: Literal["auto", "keep", "replace"] = "auto"
+    """Points that come with a capture were found in all of its photos, held-out ones included. `replace` triangulates
+    anew from the training photos, `keep` does not; `auto` does where fewer than half of the photos train, because there
+    it would make a difference to what is measured."""
     two_view_tracks: bool = True
     """Keep points that only two photos see. Few views lose half their points without them."""
 

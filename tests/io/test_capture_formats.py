@@ -13,6 +13,7 @@ import torch
 from capture_formats import Shot, make_shots
 from PIL import Image
 
+from recon.errors import ReconError
 from recon.geometry.camera import Distortion, distort, project
 from recon.geometry.rigid import transform_points
 from recon.io.capture import Capture, read_capture
@@ -306,3 +307,41 @@ def test_mask_folder(tmp_path: Path) -> None:
     Image.fromarray(half).convert("RGB").save(masks / "003.tif")
     for view in read_capture(tmp_path, masks=masks).scene.views:
         np.testing.assert_array_equal(load_image(view).alpha, half / 255)
+
+
+def llff_capture(folder: Path, shots: list[Shot], size: tuple[int, int], photos: str) -> None:
+    """As LLFF's captures are passed on: the poses and COLMAP's model are of the originals, the photos are small copies
+    numbered in the order of the originals' names."""
+    formats.write_colmap_binary(folder, shots)
+    np.save(folder / "poses_bounds.npy", formats.llff_rows(shots))
+    shutil.rmtree(folder / "images")
+    (folder / photos).mkdir()
+    for number, shot in enumerate(shots):
+        Image.fromarray(shot.pixels).resize(size).save(folder / photos / f"image{number:03d}.png")
+
+
+@pytest.mark.parametrize("images", ["images_8", "."])
+def test_llff_captures_with_small_copies_of_other_names(tmp_path: Path, images: str) -> None:
+    shots = make_shots(width=84, height=61)  # 10.5 x 7.6
+    llff_capture(tmp_path, shots, (10, 8), "images_8")
+    scale = torch.diag(torch.tensor([10 / 84, 8 / 61, 1.0], dtype=torch.float64))
+    for cameras in (None, tmp_path / "poses_bounds.npy"):
+        views = read_capture(tmp_path / images, cameras=cameras).scene.views
+        assert [view.name for view in views] == [f"image{number:03d}.png" for number in range(5)]
+        for view, shot in zip(views, shots, strict=True):
+            assert (view.camera.width, view.camera.height) == (10, 8)
+            np.testing.assert_allclose(view.camera.K, scale @ shot.camera.K, rtol=1e-12)
+            np.testing.assert_allclose(view.world_to_camera, shot.world_to_camera, atol=1e-9)
+
+
+def test_llff_poses_name_the_size_of_the_originals(tmp_path: Path) -> None:
+    shots = make_shots(width=84, height=61)
+    llff_capture(tmp_path, shots, (10, 7), "photos")
+    np.testing.assert_allclose(
+        read_capture(tmp_path / "photos", cameras=tmp_path / "poses_bounds.npy").scene.views[0].camera.K[0],
+        torch.diag(torch.tensor([10 / 84, 7 / 61, 1.0], dtype=torch.float64))[0] @ shots[0].camera.K,
+    )
+    for photo in (tmp_path / "photos").iterdir():  # cropped
+        Image.open(photo).resize((10, 9)).save(photo)
+    with pytest.raises(ReconError, match="10x9"):
+        read_capture(tmp_path / "photos", cameras=tmp_path / "poses_bounds.npy")
