@@ -19,6 +19,12 @@ EXTRAS: dict[str, str] = {
     "gains": "splats.appearance=gains",
     "full size from the start": "splats.resolution.start_divisor=1",
     "midpoints": "splats.init.midpoint_rounds=1",
+    "midpoints in gaps": "splats.init.midpoint_rounds=1 splats.init.midpoint_gap=4",
+    "depth from stereo": "splats.stereo_depth.weight=0.1",
+    "co-pruning": "splats.twin.prune_every=500",
+    "co-pruning and pseudo views": "splats.twin.prune_every=500 splats.twin.weight=0.5",
+    "early stop": "splats.early_stop.runs=1",
+    "floater removal": "splats.floaters.deviations=3",
     "absolute gradients": "splats.density.absolute=true splats.density.grow_gradient=8e-4",
     "mcmc": "splats.density={strategy: mcmc, cap: 40000}",
 }

@@ -20,6 +20,7 @@ Name = Literal[
     "mesh",
     "surface",
     "quality",
+    "reach",
     "priors",
     "repair",
     "formats",
@@ -31,8 +32,8 @@ NAMES: tuple[str, ...] = get_args(Name)
 
 @dataclass(frozen=True)
 class Bench:
-    """`recon bench` raster, train, families, solid, dense, poses, refine, mesh, surface, quality, priors, repair,
-    formats, imports or viewer."""
+    """`recon bench` raster, train, families, solid, dense, poses, refine, mesh, surface, quality, reach, priors,
+    repair, formats, imports or viewer."""
 
     name: Annotated[Name, tyro.conf.Positional]
     """What to measure."""

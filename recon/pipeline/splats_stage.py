@@ -72,7 +72,6 @@ class SplatsStage:
             save_file({name: value.contiguous() for name, value in result.learnt.items()}, context.folder / LEARNT)
         splats = result.scene.splats
         assert splats is not None
-        mode = self.config.splats.loss.alpha
         return StageOutput(
             result.scene,
             f"{len(splats):,} splats after {result.iterations:,} of {self.config.splats.iterations:,} iterations",
@@ -81,7 +80,7 @@ class SplatsStage:
                 "iterations": result.iterations,
                 "optimize_seconds": round(result.seconds, 3),
                 "antialias": self.config.splats.antialias,
-                "coverage": mode == "coverage" or (mode == "auto" and background is not None),
+                "coverage": self.config.splats.loss.covers(background),
             },
             result.interrupted,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class Journal:
     """Running mean over training photos, dB."""
     seconds: float = 0.0
     """Wall time of all parts of the run."""
+    stop: int | None = None
+    """Iteration to stop after, where `EarlyStopConfig` asked for one to be found."""
 
 
 def fingerprint(config: SplatsConfig, views: Sequence[View], seed: int, refine_poses: bool = False) -> str:
@@ -69,16 +71,7 @@ def save_checkpoint(folder: Path, state: TrainState, journal: Journal, key: str)
     """
     from safetensors.torch import save_file
 
-    tensors = {"generator": state.generator.get_state()}
-    for group in ("params", "exp_avg", "exp_avg_sq", "stats"):
-        tensors |= {
-            f"{group}/{name}": value.detach().cpu().contiguous() for name, value in getattr(state, group).items()
-        }
-    if state.cameras is not None:
-        tensors |= {f"cameras/{name}": value for name, value in state.cameras.tensors().items()}
-    if state.novel is not None:
-        tensors |= {f"novel/{name}": value.cpu().contiguous() for name, value in state.novel.tensors().items()}
-    tensors |= {f"learnt/{name}": value.contiguous() for name, value in state.learnt.items()}
+    tensors = _tensors(state)
     header = {
         "format": _FORMAT,
         "fingerprint": key,
@@ -88,11 +81,27 @@ def save_checkpoint(folder: Path, state: TrainState, journal: Journal, key: str)
         "order": state.order,
         "journal": asdict(journal),
     }
+    if state.twin is not None:
+        tensors |= {f"twin/{name}": value for name, value in _tensors(state.twin).items()}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE_NAME
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"recon": json.dumps(header)})
     return path
+
+
+def _tensors(state: TrainState) -> dict[str, Tensor]:
+    """All of a state, by group/name, but its twin."""
+    tensors = {"generator": state.generator.get_state()}
+    for group in ("params", "exp_avg", "exp_avg_sq", "stats"):
+        tensors |= {
+            f"{group}/{name}": value.detach().cpu().contiguous() for name, value in getattr(state, group).items()
+        }
+    if state.cameras is not None:
+        tensors |= {f"cameras/{name}": value for name, value in state.cameras.tensors().items()}
+    if state.novel is not None:
+        tensors |= {f"novel/{name}": value.cpu().contiguous() for name, value in state.novel.tensors().items()}
+    return tensors | {f"learnt/{name}": value.contiguous() for name, value in state.learnt.items()}
 
 
 def load_checkpoint(
@@ -119,29 +128,36 @@ def load_checkpoint(
                 f"{path}: the checkpoint is of a run with other settings, views or seed",
                 fix=f"restore those settings or {again}",
             )
-        groups: dict[str, dict[str, Tensor]] = {
-            name: {} for name in ("params", "exp_avg", "exp_avg_sq", "stats", "cameras", "novel", "learnt")
-        }
-        for name, value in tensors.items():
-            if "/" in name:
-                group, _, rest = name.partition("/")
-                groups[group][rest] = value
-        generator = torch.Generator()
-        generator.set_state(tensors["generator"])
-        state = TrainState(
-            family=family,
-            params={name: value.requires_grad_() for name, value in groups["params"].items()},
-            exp_avg=groups["exp_avg"],
-            exp_avg_sq=groups["exp_avg_sq"],
-            generator=generator,
-            extent=header["extent"],
-            iteration=header["iteration"],
-            stats=groups["stats"],
-            cameras=None if cameras is None else cameras.restored(groups["cameras"]),
-            order=header["order"],
-            novel=NovelViews.restored(groups["novel"]),
-            learnt=groups["learnt"],
-        )
-        return state, Journal(**header["journal"])
+        return _state(tensors, header, family, cameras), Journal(**header["journal"])
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         raise ReconError(f"{path}: the checkpoint cannot be read: {error}", fix=again) from error
+
+
+def _state(
+    tensors: Mapping[str, Tensor], header: Mapping[str, Any], family: Family, cameras: Cameras | None
+) -> TrainState:
+    """The state that `_tensors` took apart, with its twin where there is one: they go through the photos together."""
+    groups: dict[str, dict[str, Tensor]] = {
+        name: {} for name in ("params", "exp_avg", "exp_avg_sq", "stats", "cameras", "novel", "learnt", "twin")
+    }
+    for name, value in tensors.items():
+        group, slash, rest = name.partition("/")
+        if slash:
+            groups[group][rest] = value
+    generator = torch.Generator()
+    generator.set_state(tensors["generator"])
+    return TrainState(
+        family=family,
+        params={name: value.requires_grad_() for name, value in groups["params"].items()},
+        exp_avg=groups["exp_avg"],
+        exp_avg_sq=groups["exp_avg_sq"],
+        generator=generator,
+        extent=header["extent"],
+        iteration=header["iteration"],
+        stats=groups["stats"],
+        cameras=None if cameras is None else cameras.restored(groups["cameras"]),
+        order=header["order"],
+        novel=NovelViews.restored(groups["novel"]),
+        learnt=groups["learnt"],
+        twin=_state(groups["twin"], header, family, cameras) if groups["twin"] else None,
+    )

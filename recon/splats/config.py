@@ -13,6 +13,7 @@ from pydantic import Field
 from recon.config import config
 from recon.priors import AnyPrior
 from recon.splats.density import GradientConfig, McmcConfig
+from recon.splats.early_stop import EarlyStopConfig
 from recon.splats.families.convex import ConvexConfig
 from recon.splats.families.exponential import ExponentialConfig
 from recon.splats.families.gaussian import GaussianConfig
@@ -21,7 +22,14 @@ from recon.splats.families.triangle import TriangleConfig
 from recon.splats.guidance.config import GuidanceConfig
 from recon.splats.init import InitConfig
 from recon.splats.poses import RefineConfig
-from recon.splats.regularizers import BinocularConfig, DropoutConfig, OpacityDecayConfig
+from recon.splats.regularizers import (
+    BinocularConfig,
+    DropoutConfig,
+    FloatersConfig,
+    OpacityDecayConfig,
+    StereoDepthConfig,
+    TwinConfig,
+)
 from recon.splats.schedule import ResolutionConfig
 
 
@@ -38,6 +46,10 @@ class LossConfig:
     background: Literal["random", "capture"] = "random"
     """What photos whose alpha is coverage are put on: a new colour in every iteration, which forbids filling the void
     with splats of the background's colour, or the capture's own colour."""
+
+    def covers(self, background: tuple[float, float, float] | None) -> bool:
+        """Whether alpha is coverage in a capture with that colour behind it, None when it fills its photos."""
+        return self.alpha == "coverage" or (self.alpha == "auto" and background is not None)
 
 
 @config
@@ -77,6 +89,10 @@ class SplatsConfig:
     opacity_decay: OpacityDecayConfig = field(default_factory=OpacityDecayConfig)
     dropout: DropoutConfig = field(default_factory=DropoutConfig)
     binocular: BinocularConfig = field(default_factory=BinocularConfig)
+    stereo_depth: StereoDepthConfig = field(default_factory=StereoDepthConfig)
+    floaters: FloatersConfig = field(default_factory=FloatersConfig)
+    twin: TwinConfig = field(default_factory=TwinConfig)
+    early_stop: EarlyStopConfig = field(default_factory=EarlyStopConfig)
     priors: tuple[AnyPrior, ...] = ()
     """What networks add (docs/priors.md): a list such as `[{name: difix, checkpoint: /path}]`."""
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)

@@ -35,6 +35,8 @@ class InitConfig:
     """Largest size, times the distance to the nearest camera: a lone far point does not become a wall."""
     midpoint_rounds: Annotated[int, Field(ge=0, le=4)] = 0
     """How often to add a point between each point and its nearest neighbours, as FSGS (Zhu et al. 2024) does."""
+    midpoint_gap: Annotated[float, Field(ge=0)] = 0.0
+    """Dense points get one only where they lie further apart than the sum of their sizes times this."""
     min_points: Annotated[int, Field(ge=1)] = 50
     """With fewer points than this the start is random."""
     random_points: Annotated[int, Field(ge=1)] = 20_000
@@ -60,17 +62,14 @@ def initial_seeds(
             )
         )
         usable = random_points(scene.split("train"), scene.extent(), config.random_points, generator)
-    positions, colors = usable.positions.float(), usable.colors.float()
     for _ in range(config.midpoint_rounds):
-        positions, colors = with_midpoints(positions, colors, config.neighbors)
-    radii = neighbor_distances(positions, config.neighbors) * config.scale
-    if usable.scales is not None and config.midpoint_rounds == 0:
-        radii = usable.scales.float() * config.scale
+        usable = with_midpoints(usable, config.neighbors, config.midpoint_gap)
+    positions, colors = usable.positions.float(), usable.colors.float()
+    scales = neighbor_distances(positions, config.neighbors) if usable.scales is None else usable.scales.float()
+    radii = scales * config.scale
     centers = torch.stack([view.center for view in scene.split("train")]).float()
     nearest, sight = nearest_centers(positions, centers)
-    normals = usable.normals.float() if usable.normals is not None and config.midpoint_rounds == 0 else None
-    if normals is None:
-        normals = sight
+    normals = sight if usable.normals is None else usable.normals.float()
     # Points in one place have no distance; a size of 0 would have a logarithm of minus infinity.
     smallest = 1e-6 * scene.extent()
     return Seeds(
@@ -94,21 +93,32 @@ def initial_opacity(scene: Scene, config: InitConfig) -> float:
     return 0.3 if starts_dense(scene) else 0.1
 
 
-def with_midpoints(positions: Tensor, colors: Tensor, neighbors: int) -> tuple[Tensor, Tensor]:
-    """The points and one more halfway to each of their nearest neighbours, every pair once."""
+def with_midpoints(points: Points, neighbors: int, gap: float = 0.0) -> Points:
+    """The points and one more halfway to each of their nearest neighbours, every pair once.
+
+    gap: those that know their sizes only where they lie further apart than the sum of these times this. What is added
+    there reaches halfway to both.
+    """
     from scipy.spatial import cKDTree
 
-    count = min(neighbors, len(positions) - 1)
+    count = min(neighbors, len(points.positions) - 1)
     if count < 1:
-        return positions, colors
-    array = positions.double().numpy()
+        return points
+    array = points.positions.double().numpy()
     _, indices = cKDTree(array).query(array, k=count + 1)
     pairs = np.stack([np.repeat(np.arange(len(array)), count), indices[:, 1:].reshape(-1)], axis=1)
     a, b = torch.from_numpy(np.unique(np.sort(pairs, axis=1), axis=0)).unbind(1)
-    return (
-        torch.cat([positions, (positions[a] + positions[b]) / 2]),
-        torch.cat([colors, (colors[a] + colors[b]) / 2]),
-    )
+    distances, scales = (points.positions[a] - points.positions[b]).norm(dim=-1), points.scales
+    if scales is not None:
+        wide = distances > gap * (scales[a] + scales[b])
+        a, b, distances = a[wide], b[wide], distances[wide]
+        scales = torch.cat([scales, distances / 4])
+
+    def extended(values: Tensor) -> Tensor:
+        return torch.cat([values, (values[a] + values[b]) / 2])
+
+    normals = None if points.normals is None else extended(points.normals)
+    return Points(extended(points.positions), extended(points.colors), normals, scales)
 
 
 def random_points(views: tuple[View, ...], extent: float, count: int, generator: torch.Generator) -> Points:

@@ -35,6 +35,8 @@ class HalfDone:
     render: Render
     loss: Tensor
     """A scalar with gradients."""
+    look: Look
+    """Draws the same primitives from elsewhere."""
     probe: Tensor | None
     """Collects what happens on the screen, for the density strategy."""
     index: int
@@ -126,7 +128,15 @@ class Loop:
         if self.guide is not None:
             extra = self.guide.loss(state, lambda view, behind: look(*_lens(view, behind), behind))
             loss = loss if extra is None else loss + extra
-        return HalfDone(photo, background, render, loss, probe, index, delta, stretch)
+        return HalfDone(photo, background, render, loss, look, probe, index, delta, stretch)
+
+    @torch.no_grad()
+    def error(self, photo: TrainingPhoto) -> float:
+        """Mean squared error of what all splats show of a photo, which need not be one of those trained on."""
+        background = torch.tensor(self.background or (0.0, 0.0, 0.0), device=photo.rgb.device)
+        look = self._look(self.state.params)
+        render = look(photo.world_to_camera, photo.K, (photo.width, photo.height), background)
+        return squared_error(render.color, photo, background)
 
     def _look(self, params: Mapping[str, Tensor]) -> Look:
         """Draws `params` in this iteration's detail: camera [4, 4], K, (width, height), background, depth, probe."""

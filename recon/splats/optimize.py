@@ -22,6 +22,7 @@ from recon.splats.appearance import evened
 from recon.splats.checkpoint import Journal, fingerprint, load_checkpoint, save_checkpoint
 from recon.splats.config import SplatsConfig
 from recon.splats.density import GradientConfig, make_strategy
+from recon.splats.early_stop import EarlyStopConfig, best_iteration
 from recon.splats.families import make_family
 from recon.splats.guidance.guide import Guide
 from recon.splats.init import initial_opacity, initial_seeds, starts_dense
@@ -29,7 +30,7 @@ from recon.splats.loop import Loop
 from recon.splats.meter import STAGE, Meter
 from recon.splats.photos import training_photos
 from recon.splats.poses import Cameras
-from recon.splats.regularizers import make_regularizers
+from recon.splats.regularizers import StereoDepth, Twin, TwinConfig, make_regularizers
 from recon.splats.regularizers.monocular import monocular_regularizers
 from recon.splats.start import given_parameters
 from recon.splats.state import TrainState
@@ -85,19 +86,22 @@ def optimize(
         scene, config, seed=seed, events=events, resume_from=resume_from, images=images, background=background,
         refine_poses=refine_poses, priors=priors,
     )  # fmt: skip
+    if config.early_stop.runs > 0 and journal.stop is None:
+        journal.stop = _best_iteration(scene, config, loop, seed, images, background)
+    last = config.iterations if journal.stop is None else journal.stop
     state, key = loop.state, fingerprint(config, scene.split("train"), seed, refine_poses)
     meter = Meter(journal, config, events, state.iteration)
     interrupted = False
     with counted_later() as counts:
-        while state.iteration < config.iterations and not interrupted:
+        while state.iteration < last and not interrupted:
             due = meter.due(state.iteration + 1)
             meter.record(state, *loop.iterate(due))
             if due:
                 counts.settle()
                 events(SplatsMoved(STAGE, state.iteration, lambda: finished_splats(state)))
-            interrupted = should_stop() and state.iteration < config.iterations
+            interrupted = should_stop() and state.iteration < last
             scheduled = config.checkpoint_every > 0 and state.iteration % config.checkpoint_every == 0
-            if checkpoint_dir is not None and (interrupted or (scheduled and state.iteration < config.iterations)):
+            if checkpoint_dir is not None and (interrupted or (scheduled and state.iteration < last)):
                 meter.stop_clock()
                 save_checkpoint(checkpoint_dir, state, journal, key)
     meter.stop_clock()
@@ -146,7 +150,7 @@ def begin(
         if scene.points is None:
             raise ReconError("splats.appearance: gains", found="no points to compare photos by", fix="set it to same")
         images = evened(views, images, scene.points)
-    coverage = config.loss.alpha == "coverage" or (config.loss.alpha == "auto" and background is not None)
+    coverage = config.loss.covers(background)
     levels = training_photos(views, images, config.resolution.divisors(), config.resolution.min_side, coverage)
     levels = [[photo.to(device) for photo in level] for level in levels]
     loaded = [prior.load(device) for prior in config.priors] if priors is None else priors
@@ -173,14 +177,42 @@ def begin(
     def without(name: str) -> Mapping[str, Tensor]:
         """Parameters of splats that never saw the photo `name`."""
         kept = replace(scene, views=tuple(view for view in scene.views if view.name != name))
-        short = replace(config, iterations=config.guidance.pair_iterations, priors=(), appearance="same")
+        short = replace(
+            config, iterations=config.guidance.pair_iterations, priors=(), appearance="same", twin=TwinConfig()
+        )
         other, _ = begin(kept, short, seed=seed, events=events, images=images, background=background, priors=())
         while other.state.iteration < short.iterations:
             other.iterate(measure=False)
         return other.state.params
 
+    if config.stereo_depth.weight > 0 and scene.points is not None and starts_dense(scene):
+        regularizers.append(StereoDepth(config.stereo_depth, scene.points, views))
+    if config.twin.wanted:
+        # The number of the seed is all that differs; it trains on the same photos in the first one's order.
+        alone = replace(config, twin=TwinConfig(), priors=(), appearance="same")
+        other, _ = begin(
+            scene, alone, seed=seed + 1, images=images, background=background, refine_poses=refine_poses, priors=()
+        )
+        if state.twin is not None:
+            other.state = state.twin
+        state.twin = other.state
+        regularizers.append(Twin(config.twin, other, views))
     guide = Guide(config, loaded, views, behind, coverage, without) if Guide.wanted(loaded) else None
     return Loop(state, config, strategy, regularizers, levels, background, guide), journal
+
+
+def _best_iteration(
+    scene: Scene, config: SplatsConfig, loop: Loop, seed: int, images: Mapping[str, Image] | None,
+    background: tuple[float, float, float] | None,
+) -> int:  # fmt: skip
+    """See `best_iteration`. loop: of the actual run, whose photos are the ones to judge by."""
+    photos = {photo.name: photo for photo in loop.levels[-1]}
+    alone = replace(config, early_stop=EarlyStopConfig(), priors=())
+
+    def start(kept: Scene) -> Loop:
+        return begin(kept, alone, seed=seed, images=images, background=background, priors=())[0]
+
+    return best_iteration(scene, config.early_stop, config.iterations, start, photos.__getitem__)
 
 
 def _with_cameras(scene: Scene, state: TrainState) -> Scene:

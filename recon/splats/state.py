@@ -45,6 +45,8 @@ class TrainState:
     """Views that priors look at, once there are any."""
     learnt: dict[str, Tensor] = field(default_factory=dict)
     """What priors learnt of this scene, on the CPU."""
+    twin: TrainState | None = None
+    """The second model, where there is one; see `TwinConfig`."""
 
     @staticmethod
     def create(family: Family, params: Mapping[str, Tensor], extent: float, seed: int) -> TrainState:
@@ -67,6 +69,10 @@ class TrainState:
         """Where all tensors but the generator are."""
         return next(iter(self.params.values())).device
 
+    def centers(self) -> Tensor:
+        """[N, 3], where the primitives are: of polygons the mean of their corners."""
+        return self.params[self.family.position_parameter].detach().reshape(len(self), -1, 3).mean(1)
+
     def to(self, device: torch.device) -> TrainState:
         """The state on `device`. Random numbers are still drawn on the CPU, so that devices draw the same."""
         if device == self.device:
@@ -82,6 +88,7 @@ class TrainState:
             exp_avg_sq=moved(self.exp_avg_sq),
             stats=moved(self.stats),
             novel=None if self.novel is None else self.novel.to(device),
+            twin=None if self.twin is None else self.twin.to(device),
         )
 
     def next_photo(self, count: int) -> int:

@@ -97,10 +97,20 @@ def test_random_points_are_seen_by_a_camera() -> None:
 def test_midpoints_lie_between_neighbors_and_come_once() -> None:
     positions = torch.tensor([[0.0, 0, 0], [1, 0, 0], [10, 0, 0]])
     colors = torch.tensor([[0.0, 0, 0], [1, 1, 1], [0, 1, 0]])
-    more, shades = with_midpoints(positions, colors, 1)
+    more = with_midpoints(Points(positions, colors), 1)
     # 0 and 1 are each other's nearest (one midpoint), 2's nearest is 1.
-    assert torch.equal(more[3:], torch.tensor([[0.5, 0, 0], [5.5, 0, 0]]))
-    assert torch.equal(shades[3:], torch.tensor([[0.5, 0.5, 0.5], [0.5, 1.0, 0.5]]))
+    assert torch.equal(more.positions[3:], torch.tensor([[0.5, 0, 0], [5.5, 0, 0]]))
+    assert torch.equal(more.colors[3:], torch.tensor([[0.5, 0.5, 0.5], [0.5, 1.0, 0.5]]))
+    assert more.scales is None and more.normals is None
+
+
+def test_midpoints_of_dense_points_fill_gaps_alone() -> None:
+    positions = torch.tensor([[0.0, 0, 0], [1, 0, 0], [10, 0, 0]])
+    up = torch.tensor([[0.0, 0, 1]]).repeat(3, 1)
+    more = with_midpoints(Points(positions, torch.rand(3, 3), up, torch.full((3,), 0.4)), 1, gap=2.0)
+    assert torch.equal(more.positions[3:], torch.tensor([[5.5, 0, 0]])), "0 and 1 nearly touch"
+    assert more.scales is not None and more.normals is not None
+    assert torch.equal(more.scales, torch.tensor([0.4, 0.4, 0.4, 9 / 4])) and torch.equal(more.normals[3:], up[:1])
 
 
 def test_dense_points_start_more_opaque() -> None:

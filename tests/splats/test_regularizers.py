@@ -5,9 +5,20 @@ import torch
 from splat_states import FAMILY, state_of
 
 from recon.render.rasterize import Render, rasterize
+from recon.scene import Points, View
+from recon.scene.nodes import Camera
 from recon.splats.config import SplatsConfig
 from recon.splats.photos import TrainingPhoto
-from recon.splats.regularizers import BinocularConfig, Drawn, DropoutConfig, OpacityDecayConfig, make_regularizers
+from recon.splats.regularizers import (
+    BinocularConfig,
+    Drawn,
+    DropoutConfig,
+    FloatersConfig,
+    OpacityDecayConfig,
+    StereoDepth,
+    StereoDepthConfig,
+    make_regularizers,
+)
 from recon.splats.state import TrainState
 
 
@@ -94,3 +105,47 @@ def test_binocular_consistency_tells_a_surface_from_scattered_primitives() -> No
     for name in ("means", "opacity_logits", "sh_coeffs"):
         gradient = scattered.params[name].grad
         assert gradient is not None and bool(gradient.isfinite().all()) and bool(gradient.any())
+
+
+def test_floaters_are_removed_when_they_are_due() -> None:
+    state = state_of(300)
+    state.params["means"].data[:2] = torch.tensor([[50.0, 0, 0], [0, -80, 0]])
+    config = SplatsConfig(
+        floaters=FloatersConfig(deviations=3, every=5), dropout=DropoutConfig(rate=0.0),
+        opacity_decay=OpacityDecayConfig(remaining=1.0),
+    )  # fmt: skip
+    (piece,) = make_regularizers(config)
+    for state.iteration in range(4):
+        piece.after_step(state, 0.5)
+    assert len(state) == 300
+    state.iteration = 4
+    piece.after_step(state, 0.5)
+    assert len(state) >= 290 and float(state.centers().norm(dim=-1).max()) < 6
+
+
+def test_stereo_depth_pulls_a_wall_to_its_points_and_ignores_other_surfaces() -> None:
+    state = wall(torch.full((768,), 2.1))
+    camera = Camera.pinhole(64, 48, 50.0)
+    view = View("a", camera, torch.eye(4, dtype=torch.float64))
+    # The wall as stereo saw it, what it hides, a point on another surface, and a large one that only fills a gap.
+    front = state.centers() * (2 / 2.1)
+    positions = torch.cat([front, 1.5 * front, torch.tensor([[0.01, 0.01, 1.0], [0.3, 0.3, 1.9]])])
+    scales = torch.full((len(positions),), 0.02)
+    scales[-1] = 0.5
+    points = Points(positions, torch.zeros(len(positions), 3), scales=scales)
+    piece = StereoDepth(StereoDepthConfig(weight=2.0, until=0.9), points, [view])
+    hidden_by_the_one_before = 16  # those in its cell of 4 x 4 px, at one point for 2 x 2 px
+    assert len(piece.seen["a"]) in range(769 - hidden_by_the_one_before, 770)
+
+    def draw(world_to_camera: torch.Tensor, depth: bool = False) -> Render:
+        return rasterize(state.params, world_to_camera, camera.K.float(), 64, 48, depth=depth)
+
+    photo = TrainingPhoto("a", torch.zeros(48, 64, 3), None, None, torch.eye(4), camera.K.float())
+    drawn = Drawn(photo, torch.zeros(3), draw(torch.eye(4), True), draw)
+    loss = piece.loss(state, drawn, 0.5)
+    assert piece.loss(state, drawn, 0.95) is None and loss is not None
+    # All are off by 5 % but the one of another surface, which counts as 10 %.
+    assert float(loss.detach()) == pytest.approx(2 * 0.05, rel=0.05)
+    loss.backward()
+    gradient = state.params["means"].grad
+    assert gradient is not None and float((gradient[:, 2] > 0).float().mean()) > 0.95, "nearer is better"

@@ -52,8 +52,7 @@ def self_generated(
 def _masked(state: TrainState, count: int, seed: int) -> Iterator[Mapping[str, Tensor]]:
     """The splats, each time with 70 % of those on one side of a random plane through their middle left out."""
     generator = torch.Generator().manual_seed(seed)
-    # Of polygons the mean of their corners.
-    centers = state.params[state.family.position_parameter].detach().reshape(len(state), -1, 3).mean(1)
+    centers = state.centers()
     middle = centers.median(0).values
     for _ in range(count):
         normal = torch.nn.functional.normalize(torch.randn(3, generator=generator), dim=-1).to(centers)
