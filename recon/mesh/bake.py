@@ -108,9 +108,7 @@ def _look(mesh: Mesh, view: SurfaceView, place: Tensor, normal: Tensor) -> tuple
 
 def _trust(view: SurfaceView, depth: Tensor) -> Tensor:
     """[H, W] in [0, 1]: falls towards the image's border, towards jumps of depth, and where photos do not count."""
-    counts = torch.ones_like(depth)
-    for given in (view.mask, view.weight):
-        counts = counts if given is None else counts * (given > 0.9)
+    counts = view.counts.float()
     wide = depth[None, None]
     high = torch.nn.functional.max_pool2d(wide, 3, 1, 1)[0, 0]
     low = -torch.nn.functional.max_pool2d(-wide, 3, 1, 1)[0, 0]

@@ -18,8 +18,10 @@ from recon.mesh.clean import compact, large_parts
 from recon.mesh.field import FieldConfig, bounds, start_field
 from recon.mesh.holes import fill_holes
 from recon.mesh.parameters import CubeParameters
+from recon.mesh.pieces import photo_pieces
 from recon.mesh.refine import MEMORY, RefineConfig, ViewTarget, refine_levels, surface_colors
 from recon.mesh.sections import parse_memory
+from recon.mesh.sight import faces_near_seen
 from recon.mesh.simplify import simplify
 from recon.mesh.slices import SliceConfig
 from recon.mesh.space import Space
@@ -34,6 +36,10 @@ TEXTURED_FACES = 50_000
 """Most triangles of a textured mesh by default: unwrapping takes more than proportionally long."""
 MOST_VOXELS = 256
 """Along the longest side of the box, when the resolution follows the photos."""
+
+
+_RINGS = 2
+"""What is so many vertices away from what a photo shows stays: it is seen from nearby."""
 
 
 @config
@@ -129,7 +135,7 @@ def build_mesh(views: Sequence[SurfaceView], config: MeshConfig, *, seed: int = 
         seed=seed,
         progress=None if tick is None else lambda step, loss: tick(step, total, loss),
     )
-    mesh = mesh_of(state, space, config.min_part, config.fill)
+    mesh = mesh_of(state, space, config.min_part, config.fill, () if cut_out else views)
     budget = config.faces or (TEXTURED_FACES if config.texture else len(mesh.faces))
     mesh, charts = simplified(mesh, budget, space), 0
     if config.texture:
@@ -158,10 +164,11 @@ def simplified(mesh: Mesh, budget: int, space: Space) -> Mesh:
 def textured(mesh: Mesh, views: Sequence[SurfaceView], config: MeshConfig, space: Space) -> tuple[Mesh, int]:
     """The mesh with a texture in place of colours, and its number of charts; as it is and 0 when unwrapping fails.
 
-    Texels are spread evenly over `space`, where what is far away is small.
+    Texels are spread as the photos' pixels, and over what no photo shows evenly in `space`.
     """
     assert config.texture is not None and mesh.colors is not None and mesh.normals is not None
-    charts = unwrap(space.from_world(mesh.vertices), mesh.faces, config.texture, config.unwrap_seconds)
+    pieces = photo_pieces(mesh.vertices, mesh.faces, [view for view in views if view.rank == 1])
+    charts = unwrap(space.from_world(mesh.vertices), mesh.faces, pieces, config.texture, config.unwrap_seconds)
     if charts is None:
         return mesh, 0
     rows = charts.rows
@@ -180,14 +187,20 @@ def target_of(view: SurfaceView, space: Space) -> ViewTarget:
     )  # fmt: skip
 
 
-def mesh_of(state: CubeParameters, space: Space, min_part: float, fill: float) -> Mesh:
+def mesh_of(
+    state: CubeParameters, space: Space, min_part: float, fill: float, views: Sequence[SurfaceView] = ()
+) -> Mesh:
     """The surface in the world, without floating pieces and small openings, with colours and normals.
 
-    Raises ReconError when there is none.
+    views: what none of them sees is left out, as insides of noise and backs of walls are. Raises ReconError when there
+    is no surface.
     """
     surface = state.surface()
     vertices = space.to_world(surface.vertices)
-    faces = surface.faces[large_parts(vertices, surface.faces, min_part)]
+    faces = surface.faces
+    if views:
+        faces = faces[faces_near_seen(vertices, faces, views, _RINGS)]
+    faces = faces[large_parts(vertices, faces, min_part)]
     if not len(faces):
         raise ReconError(
             "a mesh", found="no surface after refinement", fix="set a lower mesh.resolution or use more photos"

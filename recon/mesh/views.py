@@ -68,6 +68,14 @@ class SurfaceView:
         """Camera centre, [3], world."""
         return -self.world_to_camera[:3, :3].T @ self.world_to_camera[:3, 3]
 
+    @property
+    def counts(self) -> Tensor:
+        """[H, W] bool: pixels of the cut-out object, or all that count."""
+        whole = torch.ones_like(self.depth, dtype=torch.bool)
+        for share in (self.mask, self.weight):
+            whole &= True if share is None else share > 0.9
+        return whole
+
     def only(self, where: Tensor, trust: float, rank: float, near: float = 0.0) -> SurfaceView:
         """What the pixels `where` [H, W] show, with `trust` times their confidence."""
         return replace(

@@ -21,10 +21,13 @@ from recon.geometry.camera import Camera
 from recon.io.formats import FORMATS
 from recon.mesh.bake import BakeConfig
 from recon.mesh.build import MeshConfig, simplified, textured, vertex_normals
+from recon.mesh.pieces import photo_pieces
+from recon.mesh.sight import faces_near_seen
 from recon.mesh.simplify import apart, manifold, simplify
 from recon.mesh.space import Space
 from recon.mesh.unwrap import unwrap
 from recon.mesh.views import SurfaceView
+from recon.render.mesh import homogeneous_pixels
 from recon.scene import Scene, View
 from recon.scene.nodes import Mesh, Node
 
@@ -120,6 +123,36 @@ def test_photos_come_back_from_the_texture(views: list[SurfaceView], grey: Mesh)
     assert min(psnr(rendered(mesh, view), view.photo) for view in fresh[1:-1]) > 22
 
 
+def test_pieces_lie_in_the_photo_that_shows_them_squarely(views: list[SurfaceView], grey: Mesh) -> None:
+    pieces = photo_pieces(grey.vertices, grey.faces, views)
+    assert len(pieces.faces.unique()) == len(pieces.faces) > 0.8 * len(grey.faces)
+    assert int(pieces.piece.max()) + 1 < 3 * len(views), "a few to a photo, and not crumbs"
+    corners = grey.vertices[grey.faces[pieces.faces]]
+    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal = torch.nn.functional.normalize(normal, dim=1)
+    squarely, best = torch.zeros(len(corners)), torch.zeros(len(corners))
+    for view in views:
+        q = homogeneous_pixels(corners, view.world_to_camera, view.K)
+        here = ((q[..., :2] / q[..., 2:] - pieces.corners).abs() < 1e-2).all(2).all(1)
+        cosine = (normal * torch.nn.functional.normalize(view.center - corners.mean(1), dim=1)).sum(1)
+        squarely, best = torch.where(here, cosine, squarely), torch.maximum(best, cosine)
+    assert float(squarely.min()) > 0.1, "each lies in a photo that sees its front"
+    assert float((best - squarely).mean()) < 0.1
+
+
+def test_what_no_photo_sees_is_left_out_of_scenes(views: list[SurfaceView], grey: Mesh) -> None:
+    within = Mesh(0.5 * grey.vertices, grey.faces)
+    vertices = torch.cat([grey.vertices, within.vertices])
+    faces = torch.cat([grey.faces, within.faces + len(grey.vertices)])
+    near = faces_near_seen(vertices, faces, views, rings=0)
+    outer, inner = near.float().split(len(grey.faces))
+    # Slanted faces are given some slack.
+    assert outer.mean() > 0.9 and inner.mean() < 0.05
+    one = faces_near_seen(vertices, faces, views[:1], rings=0)
+    wider = faces_near_seen(vertices, faces, views[:1], rings=2)
+    assert int(one.sum()) < int(wider.sum()) < 1.5 * int(one.sum()) and not (one & ~wider).any()
+
+
 def test_hidden_texels_keep_the_colours_of_vertices(views: list[SurfaceView], grey: Mesh) -> None:
     mesh, _ = textured(simplified(grey, 2000, Space.plain()), views[:1], CONFIG, Space.plain())
     away = views[-1]
@@ -128,7 +161,8 @@ def test_hidden_texels_keep_the_colours_of_vertices(views: list[SurfaceView], gr
 
 
 def test_unwrapping_gives_up_in_time(grey: Mesh, views: list[SurfaceView]) -> None:
-    assert unwrap(grey.vertices, grey.faces, 256, seconds=0.01) is None
+    pieces = photo_pieces(grey.vertices, grey.faces, views)
+    assert unwrap(grey.vertices, grey.faces, pieces, 256, seconds=0.01) is None
     mesh, charts = textured(grey, views, replace(CONFIG, unwrap_seconds=0.01), Space.plain())
     assert charts == 0 and mesh is grey
 
