@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
+import numpy as np
 import pytest
 import torch
 from recon_datasets import SCENES, cameras_of, render_view
@@ -19,7 +21,7 @@ from recon.poses.estimators import PoseEstimate, PoseInput
 from recon.poses.estimators.pointmap import PointmapPoses
 from recon.poses.pointmap.align import clouds, similarity
 from recon.poses.pointmap.config import PointmapConfig
-from recon.poses.pointmap.model import Group
+from recon.poses.pointmap.model import Group, one_group, side_by_side
 from recon.poses.sfm.config import SfmConfig
 from recon.scene import Photo, Scene, View
 
@@ -54,6 +56,28 @@ class AsymmetricCroCo3DStereo(torch.nn.Module):
         return ({"pts3d": mine[None], "conf": said["confidence"][i][None]},
                 {"pts3d_in_other_view": theirs[None], "conf": said["confidence"][j][None] - 0.1 * abs(i - j)})
 """
+MAST3R = DUST3R.replace("AsymmetricCroCo3DStereo", "AsymmetricMASt3R")
+DEPTH_ANYTHING = """
+import torch
+from types import SimpleNamespace
+class DepthAnything3(torch.nn.Module):
+    @classmethod
+    def from_pretrained(cls, folder):
+        model = cls()
+        model.said = torch.load(folder + "/said.pt")
+        return model
+    def inference(self, image, process_res):
+        points, poses = self.said["points"], self.said["poses"]
+        assert len(image) == len(points) and process_res == max(image[0].shape)
+        assert image[0].dtype == "uint8" and image[0].shape == (*points.shape[1:3], 3)
+        depth = torch.einsum("vj,vhwj->vhw", poses[:, 2, :3], points) + poses[:, None, None, 2, 3]
+        rough, K = (None if said is None else said.numpy() for said in (self.said["rough"], self.said["K"]))
+        conf = self.said["confidence"].numpy()
+        return SimpleNamespace(depth=depth.numpy(), conf=conf, extrinsics=rough, intrinsics=K)
+"""
+PACKAGES = {
+    "vggt/models/vggt": VGGT, "dust3r/model": DUST3R, "mast3r/model": MAST3R, "depth_anything_3/api": DEPTH_ANYTHING,
+}  # fmt: skip
 
 
 class Shoot:
@@ -90,7 +114,17 @@ class Shoot:
             points.append(world.float())
             confidence.append(torch.where(wrong, 1.0, 5.0) + torch.rand(height, width, generator=g))
         poses = torch.stack([view.world_to_camera for view in self.views]).float()
-        return {"points": torch.stack(points), "confidence": torch.stack(confidence), "poses": poses}
+        turns = rigid.so3_exp(0.03 * torch.randn(len(poses), 3, generator=g))
+        rough = torch.cat([turns @ poses[:, :3, :3], poses[:, :3, 3:]], 2)
+        K = torch.stack([view.camera.resized(width, height).K for view in self.views]).float()
+        K[:, :2, 2] -= 0.5
+        return {
+            "points": torch.stack(points),
+            "confidence": torch.stack(confidence),
+            "poses": poses,
+            "rough": rough,
+            "K": K,
+        }
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +132,9 @@ def shoot(tmp_path_factory: pytest.TempPathFactory) -> Shoot:
     return Shoot(tmp_path_factory.mktemp("photos"))
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, torch.Tensor]) -> Path:
-    """Stand-ins for both packages, and a checkpoint that says `said`."""
-    for name, source in (("vggt/models/vggt", VGGT), ("dust3r/model", DUST3R)):
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, said: Mapping[str, torch.Tensor | None]) -> Path:
+    """Stand-ins for the packages, and a checkpoint that says `said`."""
+    for name, source in PACKAGES.items():
         path = folder / "packages" / f"{name}.py"
         path.parent.mkdir(parents=True)
         path.write_text(source)
@@ -126,7 +160,9 @@ def errors(found: PoseEstimate, shoot: Shoot) -> PoseErrors:
     return result
 
 
-@pytest.mark.parametrize(("model", "size"), [("vggt", (518, 392)), ("dust3r", (512, 384))])
+@pytest.mark.parametrize(("model", "size"), [
+    ("vggt", (518, 392)), ("dust3r", (512, 384)), ("mast3r", (512, 384)), ("depth-anything-3", (504, 378)),
+])  # fmt: skip
 def test_cameras_come_from_pointmaps_and_matches_make_them_exact(
     model: str, size: tuple[int, int], shoot: Shoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +176,21 @@ def test_cameras_come_from_pointmaps_and_matches_make_them_exact(
     rough = errors(estimate(shoot, config), shoot)
     assert max(rough.rotation_deg) < 6.0 and max(rough.focal) < 0.1, "the network's own cameras"
     assert max(rough.rotation_deg) > 1.5 * max(exact.rotation_deg)
+
+
+def test_a_checkpoint_of_depth_alone_is_refused(shoot: Shoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = install(tmp_path, monkeypatch, {**shoot.said(504, 378), "rough": None, "K": None})
+    with pytest.raises(ReconError, match="nothing of cameras"):
+        estimate(shoot, PointmapConfig(model="depth-anything-3", checkpoint=checkpoint, device="cpu"))
+
+
+def test_photos_of_other_shapes_share_a_batch() -> None:
+    photos = [np.zeros((60, 80, 3), np.float32), np.zeros((80, 40, 3), np.float32)]
+    batch, sizes = side_by_side(photos, 56, 14)
+    assert batch.shape == (2, 3, 56, 56) and sizes == [(42, 56), (56, 28)]
+    assert all(batch[k].sum() == 3 * (56 * 56 - h * w) for k, (h, w) in enumerate(sizes)), "white beside the photo"
+    (group,) = one_group(torch.rand(2, 56, 56, 3), torch.rand(2, 56, 56), sizes)
+    assert [one.shape for one in group.points] == [(42, 56, 3), (56, 28, 3)] and group.photos == (0, 1)
 
 
 def test_a_photo_whose_points_fit_no_camera_is_left_out(

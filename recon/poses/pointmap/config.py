@@ -14,7 +14,7 @@ from recon.config import config
 class PointmapConfig:
     """A network that the user has, asked where the pixels of the photos lie in space."""
 
-    model: Literal["vggt", "dust3r", "mast3r"] = "vggt"
+    model: Literal["vggt", "dust3r", "mast3r", "depth-anything-3"] = "vggt"
     """Which network. Its package has to be installed."""
     checkpoint: Path | None = None
     """Folder or file with its weights."""

@@ -85,6 +85,29 @@ def as_tensor(photo: np.ndarray) -> Tensor:
     return torch.from_numpy(photo).permute(2, 0, 1).contiguous()
 
 
+def side_by_side(photos: Sequence[np.ndarray], longest: int, multiple: int) -> tuple[Tensor, list[tuple[int, int]]]:
+    """All photos in one batch [V, 3, h, w], each `resized` and filled up with white to the right and below, and the
+    height and width of each."""
+    small = [as_tensor(resized(photo, longest, multiple)) for photo in photos]
+    sizes = [(one.shape[1], one.shape[2]) for one in small]
+    batch = torch.ones(len(small), 3, *(max(sides) for sides in zip(*sizes, strict=True)))
+    for index, (one, (height, width)) in enumerate(zip(small, sizes, strict=True)):
+        batch[index, :, :height, :width] = one
+    return batch, sizes
+
+
+def one_group(points: Tensor, confidence: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Group]:
+    """What a network says of such a batch, all in one frame: points [V, h, w, 3] and confidence [V, h, w]."""
+    own = [(index, slice(0, height), slice(0, width)) for index, (height, width) in enumerate(sizes)]
+    return [
+        Group(
+            tuple(range(len(sizes))),
+            tuple(points[one].float().cpu().clone() for one in own),
+            tuple(confidence[one].float().cpu().clone() for one in own),
+        )
+    ]
+
+
 def from_folder_or_file(build: Any, checkpoint: Path) -> Any:
     """`build.from_pretrained(folder)`, or `build()` with the weights of one file."""
     if checkpoint.is_dir():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from recon.poses.pointmap.model import Group, PointmapModel, as_tensor, from_folder_or_file, resized
+from recon.poses.pointmap.model import Group, PointmapModel, from_folder_or_file, one_group, side_by_side
 
 _LONGEST, _PATCH = 518, 14  # what it was trained on
 
@@ -31,19 +31,7 @@ class Vggt(PointmapModel):
         return Vggt(from_folder_or_file(network, checkpoint).to(device).eval(), device)
 
     def groups(self, photos: Sequence[np.ndarray]) -> list[Group]:
-        small = [as_tensor(resized(photo, _LONGEST, _PATCH)) for photo in photos]
-        height, width = (max(one.shape[axis] for one in small) for axis in (1, 2))
-        batch = torch.ones(len(small), 3, height, width)  # photos of other shapes are filled up with white
-        for index, one in enumerate(small):
-            batch[index, :, : one.shape[1], : one.shape[2]] = one
+        batch, sizes = side_by_side(photos, _LONGEST, _PATCH)
         with torch.inference_mode():
             said = self.network(batch.to(self.device))
-        points, confidence = said["world_points"][0].float().cpu(), said["world_points_conf"][0].float().cpu()
-        sizes = [one.shape[1:] for one in small]
-        return [
-            Group(
-                tuple(range(len(photos))),
-                tuple(points[index, :h, :w].clone() for index, (h, w) in enumerate(sizes)),
-                tuple(confidence[index, :h, :w].clone() for index, (h, w) in enumerate(sizes)),
-            )
-        ]
+        return one_group(said["world_points"][0], said["world_points_conf"][0], sizes)
