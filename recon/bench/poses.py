@@ -1,9 +1,13 @@
-"""`recon bench poses`: cameras from photos alone against known ones, by capture, number of photos and seed."""
+"""`recon bench poses`: cameras from photos alone against known ones, by capture, number of photos and seed.
+
+With `--out` every run is a line of `rows.jsonl` when it is done, and lines that are there are not run again.
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +15,11 @@ from typing import Annotated
 import torch
 import tyro
 
-from recon.bench.measure import machine
+from recon.bench.journal import Journal, Row
+from recon.bench.measure import commit, machine
 from recon.bench.report import Report
 from recon.errors import ReconError
-from recon.evaluate.poses import PoseErrors, pose_errors
+from recon.evaluate.poses import pose_errors
 from recon.events import ignore
 from recon.io.capture import read_capture
 from recon.io.frames import Capture
@@ -38,34 +43,29 @@ class Options:
     seeds: int = 3
     """Runs of each, with seeds 0, 1, ..."""
     out: Path | None = None
-    """Folder for the table as Markdown and JSON."""
-
-
-@dataclass(frozen=True)
-class _Result:
-    registered: int
-    photos: int
-    errors: PoseErrors | None
-    seconds: float
-    said: str
+    """Folder for the table as Markdown and JSON, and for the rows."""
 
 
 def main(options: Options) -> None:
     """Print the table: medians over seeds, and the worst of all seeds."""
     if not options.captures or options.seeds < 1:
         raise ReconError("nothing to estimate", wanted="at least one capture and one seed")
-    report = Report(machine())
-    rows: list[list[object]] = []
+    journal = Journal(options.out)
+    table: list[list[object]] = []
+    commits: dict[str, None] = {}
     for path in options.captures:
         capture = read_capture(path, poses="optional")
         for count in options.views or (len(capture.scene.views),):
             if count <= len(capture.scene.views):
                 photos = _photos(capture, path, count, options.neighbors)
-                results = [_announced(capture, path, photos, seed) for seed in range(options.seeds)]
-                rows.append([path.name, count, *_row(results)])
+                chosen = {"capture": path.name, "photos": [view.name for view in photos]}
+                runs = [_announced(capture, photos, {**chosen, "seed": s}, journal) for s in range(options.seeds)]
+                table.append([path.name, count, *_cells(runs)])
+                commits |= dict.fromkeys(row["commit"] for row in runs)
+    report = Report(f"{machine()}; runs of commit {', '.join(commits)}")
     header = ["capture", "photos", "registered", "rotation deg: median", "worst", "centre %: median", "worst",
               "focal %: worst", "AUC@5", "s", "said"]  # fmt: skip
-    report.add(header, rows, f"Cameras from photos alone, {options.seeds} seed(s)")
+    report.add(header, table, f"Cameras from photos alone, {options.seeds} seed(s)")
     report.write(options.out, "poses")
 
 
@@ -80,38 +80,43 @@ def _photos(capture: Capture, path: Path, count: int, neighbors: bool) -> tuple[
     return tuple(view for view in chosen.views if view.split == "train")
 
 
-def _announced(capture: Capture, path: Path, photos: tuple[View, ...], seed: int) -> _Result:
-    """The result, which is printed at once: the table comes when the last capture is done."""
-    found = _estimate(capture, photos, seed)
-    figures = "no truth" if found.errors is None else ", ".join(
-        f"{name} {value:.4f}" for name, value in found.errors.figures().items() if name != "views"
-    )  # fmt: skip
-    print(f"{path.name} {len(photos)} seed {seed}: {found.registered} registered, {figures}. {found.said}", flush=True)
-    return found
+def _announced(capture: Capture, photos: tuple[View, ...], chosen: Row, journal: Journal) -> Row:
+    """The run's row, which is printed at once: the table comes when the last capture is done."""
+    row = journal.find(**chosen)
+    if row is None:
+        row = {**chosen, "commit": commit(), **_estimate(capture, photos, chosen["seed"])}
+        journal.add(row)
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in row["errors"].items() if name != "views")
+    print(
+        f"{row['capture']} {len(photos)} seed {row['seed']}: {row['registered']} registered, {figures or 'no truth'}."
+        f" {row['said']}",
+        flush=True,
+    )
+    return row
 
 
-def _estimate(capture: Capture, photos: tuple[View, ...], seed: int) -> _Result:
-    count = len(photos)
+def _estimate(capture: Capture, photos: tuple[View, ...], seed: int) -> Row:
+    """How many photos came together, the errors of those where truth is known, the time, and what was said."""
     blank = tuple(replace(view, world_to_camera=torch.eye(4, dtype=torch.float64)) for view in photos)
     begin = time.perf_counter()
     try:
         found = SfmPoses(SfmConfig(), 2).estimate(PoseInput(Scene(blank), seed, ignore))
     except ReconError as error:
-        said = str(error.found).strip().splitlines()[0].strip()
-        return _Result(0, count, None, time.perf_counter() - begin, f"failure: {said}")
+        seconds, said = time.perf_counter() - begin, str(error.found).strip().splitlines()[0].strip()
+        return {"registered": 0, "errors": {}, "seconds": seconds, "said": f"failure: {said}"}
     errors = pose_errors(found.scene.views, photos) if capture.posed else None
-    said = "; ".join(f"{one.name}: {one.reason}" for one in found.left_out)
-    return _Result(len(found.scene.views), count, errors, time.perf_counter() - begin, said)
+    seconds, said = time.perf_counter() - begin, "; ".join(f"{one.name}: {one.reason}" for one in found.left_out)
+    figures = {} if errors is None else errors.figures()
+    return {"registered": len(found.scene.views), "errors": figures, "seconds": seconds, "said": said}
 
 
-def _row(results: list[_Result]) -> list[object]:
-    registered = min(one.registered for one in results)
-    seconds = statistics.median(one.seconds for one in results)
-    said = next((one.said for one in results if one.said), "")
-    errors = [one.errors for one in results if one.errors is not None]
-    if not errors:
+def _cells(rows: Sequence[Row]) -> list[object]:
+    registered = min(row["registered"] for row in rows)
+    seconds = statistics.median(row["seconds"] for row in rows)
+    said = next((row["said"] for row in rows if row["said"]), "")
+    figures = [row["errors"] for row in rows if row["errors"]]
+    if not figures:
         return [registered, *["-"] * 6, f"{seconds:.0f}", said]
-    figures = [one.figures() for one in errors]
 
     def over(name: str, worst: bool, scale: float = 1.0) -> str:
         values = [scale * one[name] for one in figures]

@@ -14,11 +14,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
 
+from recon.bench.journal import Journal, Row
 from recon.bench.measure import commit, machine
 from recon.bench.report import Report
 from recon.bench.runs import Done, fresh_run
@@ -33,7 +34,6 @@ from recon.pipeline.poses_stage import PosesStage
 
 _FOLDS = 4  # runs that stand in for leaving out each photo, where there are no unused ones
 _UNUSED = 12  # unused photos that are looked at; more take longer and say the same
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,7 @@ def main(options: Options) -> None:
         overrides_of(variant)
     options.out.mkdir(parents=True, exist_ok=True)
     scenes = [*options.scenes, *(make_capture(name, options.out) for name in options.captures)]
-    journal = options.out / "rows.jsonl"
-    known = _read(journal)
+    journal = Journal(options.out)
     rows = []
     for path in scenes:
         for job in _jobs(path, options):
@@ -88,7 +87,7 @@ def main(options: Options) -> None:
                 # One folder for all variants, so that what they share of the first stage is done once.
                 with tempfile.TemporaryDirectory(prefix="recon-bench-") as folder:
                     for variant in options.variants:
-                        rows.append(_row(job, variant, seed, options, known, journal, Path(folder)))
+                        rows.append(_row(job, variant, seed, options, journal, Path(folder)))
     report = Report(f"{machine()}\n\nMeasured on {options.judge} photos; runs of commit {_commits(rows)}.")
     report.add(QUALITY, list(_quality(rows, options.variants)), "Quality")
     gains = list(_gains(rows, options.variants))
@@ -141,16 +140,15 @@ def unused(config: RunConfig, train: Sequence[str], held_out: Sequence[str]) -> 
     return [([name for name in train if name not in part], part) for part in parts]
 
 
-def _row(
-    job: _Job, variant: str, seed: int, options: Options, known: dict[str, Row], journal: Path, folder: Path
-) -> Row:
+def _row(job: _Job, variant: str, seed: int, options: Options, journal: Journal, folder: Path) -> Row:
     """The row of one run, which is made unless its line is there."""
     overrides = [*job.overrides, *overrides_of(variant), *options.set, f"seed={seed}"]
     plain = {name: value for name, value in to_plain(load_config(job.path, overrides)).items() if name != "output"}
     key = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:20]
     row: Row = {"capture": job.name, "photos": job.count, "fold": job.fold, "variant": variant, "seed": seed}
-    if key in known:
-        return known[key] | row
+    known = journal.find(key=key)
+    if known is not None:
+        return known | row
     with fresh_run(job.path, overrides, "quality", folder) as done:
         test = done.test
         row |= {
@@ -162,27 +160,13 @@ def _row(
         truth = Truth.of(Path(plain["images"])) if isinstance(plain["images"], str) else None
         if truth is not None:
             row |= geometry(done.scene, truth, done.scene.split("test"))
-        _picture(row, done, options.out, known.values())
-    known[key] = row
-    with journal.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+        _picture(row, done, options.out, journal.rows)
+    journal.add(row)
     print(f"{job.name} {job.count} {variant!r} seed {seed} fold {job.fold}: {row['psnr']:.2f} dB", flush=True)
     return row
 
 
-def _read(journal: Path) -> dict[str, Row]:
-    """Finished runs by key. A line that a kill cut short is left out."""
-    rows: dict[str, Row] = {}
-    for line in journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        rows[row["key"]] = row
-    return rows
-
-
-def _picture(row: Row, done: Done, out: Path, others: Any) -> None:
+def _picture(row: Row, done: Done, out: Path, others: Sequence[Row]) -> None:
     """The worst view, photo and render side by side, unless an earlier run of the variant has a worse one."""
     same = ("capture", "photos", "variant")
     name, worst = min(row["views"].items(), key=lambda one: one[1])

@@ -1,4 +1,7 @@
-"""`recon bench refine`: known cameras, disturbed or as they are, after matches and after the splats corrected them."""
+"""`recon bench refine`: known cameras, disturbed or as they are, after matches and after the splats corrected them.
+
+With `--out` every run is a line of `rows.jsonl` when it is done, and lines that are there are not run again.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import json
 import math
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +19,11 @@ import numpy as np
 import torch
 import tyro
 
-from recon.bench.measure import machine
+from recon.bench.journal import Journal, Row
+from recon.bench.measure import commit, machine
 from recon.bench.report import Report
 from recon.errors import ReconError
-from recon.evaluate.poses import PoseErrors, pose_errors
+from recon.evaluate.poses import pose_errors
 from recon.events import ignore
 from recon.geometry import rigid
 from recon.pipeline.config import load_config
@@ -51,42 +56,64 @@ class Options:
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Overrides for all runs, such as --set splats.iterations=1000."""
     out: Path | None = None
-    """Folder for the table as Markdown and JSON."""
+    """Folder for the table as Markdown and JSON, and for the rows."""
 
 
 def main(options: Options) -> None:
     """Print the table: medians over photos and seeds, and the worst."""
     if not options.scenes or options.seeds < 1:
         raise ReconError("nothing to refine", wanted="at least one scene file and one seed")
-    report = Report(machine())
-    rows: list[list[object]] = []
-    for path in options.scenes:
-        for count in options.views or (None,):
-            seeds = [_refined(path, count, seed, options) for seed in range(options.seeds)]
-            photos = len(seeds[0]["as given"].rotation_deg)
-            rows += [[path.stem, photos, step, *_row([one[step] for one in seeds])] for step in seeds[0]]
+    journal = Journal(options.out)
+    rows = [
+        row
+        for path in options.scenes
+        for count in options.views or (None,)
+        for seed in range(options.seeds)
+        for row in _refined(path, count, seed, options, journal)
+    ]
+    report = Report(f"{machine()}; runs of commit {', '.join(dict.fromkeys(row['commit'] for row in rows))}")
     header = ["scene", "photos", "cameras", "rotation deg: median", "worst", "centre %: median", "worst"]
     disturbed = f"turned by {options.turned_deg:g} degrees, moved by {100 * options.moved:g} % of the baseline"
-    report.add(header, rows, f"Known cameras, {disturbed}, {options.seeds} seed(s)")
+    report.add(header, list(_table(rows)), f"Known cameras, {disturbed}, {options.seeds} seed(s)")
     report.write(options.out, "refine")
 
 
-def _refined(path: Path, count: int | None, seed: int, options: Options) -> dict[str, PoseErrors]:
-    """Errors of the training cameras by what was done to them."""
+def _refined(path: Path, count: int | None, seed: int, options: Options, journal: Journal) -> Iterator[Row]:
+    """Errors of the training cameras by what was done to them; those that are known already are not made again."""
     wanted = [*options.set, f"seed={seed}", *([] if count is None else [f"views.train={count}"])]
     config = load_config(path, wanted)
     truth = PosesStage(config).capture.scene
     rough = disturbed(truth, options.turned_deg, options.moved, seed)
-    mended = KnownPoses(config.poses.sfm, may_mend=True).estimate(PoseInput(rough, seed, ignore)).scene
-    scenes = {"as given": rough, "after matches": mended}
+    run_of: Row = {
+        "scene": path.stem, "photos": len(truth.split("train")), "seed": seed, "set": list(options.set),
+        "turned_deg": options.turned_deg, "moved": options.moved,
+    }  # fmt: skip
+
+    def measured(cameras: str, make: Callable[[], Scene]) -> Row:
+        row = journal.find(**run_of, cameras=cameras)
+        if row is None:
+            errors = pose_errors(make().split("train"), truth.split("train"))
+            assert errors is not None
+            row = {**run_of, "cameras": cameras, "commit": commit()}
+            row |= {"rotation_deg": errors.rotation_deg, "center": errors.center}
+            journal.add(row)
+            print(f"{path.stem} {row['photos']} seed {seed}, {cameras}: {' / '.join(_figures([row]))}", flush=True)
+        return row
+
+    @lru_cache
+    def mended() -> Scene:
+        return KnownPoses(config.poses.sfm, may_mend=True).estimate(PoseInput(rough, seed, ignore)).scene
+
+    def with_splats(scene: Scene) -> Scene:
+        with tempfile.TemporaryDirectory(prefix="recon-bench-") as name:
+            started = _started(path, wanted, scene, Path(name))
+            return optimize(started, config.splats, seed=seed, refine_poses=True).scene
+
+    yield measured("as given", lambda: rough)
+    yield measured("after matches", mended)
     if options.splats:
-        for step, scene in tuple(scenes.items()):
-            with tempfile.TemporaryDirectory(prefix="recon-bench-") as name:
-                started = _started(path, wanted, scene, Path(name))
-                fitted = optimize(started, config.splats, seed=seed, refine_poses=True).scene
-            scenes[f"{step}, then with splats"] = fitted
-    found = {step: pose_errors(scene.split("train"), truth.split("train")) for step, scene in scenes.items()}
-    return {step: errors for step, errors in found.items() if errors is not None}
+        yield measured("as given, then with splats", lambda: with_splats(rough))
+        yield measured("after matches, then with splats", lambda: with_splats(mended()))
 
 
 def _started(path: Path, wanted: Sequence[str], scene: Scene, folder: Path) -> Scene:
@@ -133,7 +160,14 @@ def as_transforms(views: tuple[View, ...]) -> dict[str, Any]:
     return {"frames": frames}
 
 
-def _row(found: list[PoseErrors]) -> list[str]:
-    rotation = [one for errors in found for one in errors.rotation_deg]
-    center = [100 * one for errors in found for one in errors.center]
+def _table(rows: Sequence[Row]) -> Iterator[list[object]]:
+    for scene, photos, cameras in dict.fromkeys((row["scene"], row["photos"], row["cameras"]) for row in rows):
+        own = [row for row in rows if (row["scene"], row["photos"], row["cameras"]) == (scene, photos, cameras)]
+        yield [scene, photos, cameras, *_figures(own)]
+
+
+def _figures(rows: Sequence[Row]) -> list[str]:
+    """Median and worst rotation in degrees, and so for centres in per cent, over photos and seeds."""
+    rotation = [one for row in rows for one in row["rotation_deg"]]
+    center = [100 * one for row in rows for one in row["center"]]
     return [f"{figure(values):.3f}" for values in (rotation, center) for figure in (statistics.median, max)]

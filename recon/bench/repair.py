@@ -13,11 +13,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import tyro
 
+from recon.bench.journal import Journal, Row
 from recon.bench.measure import commit, machine
 from recon.bench.report import Report
 from recon.bench.runs import Done, fresh_run
@@ -27,8 +28,6 @@ from recon.evaluate.renderer import SplatRenderer
 from recon.evaluate.repair import Repairer
 from recon.priors.repair_small import RepairSmallConfig
 from recon.priors.small.objective import right_pixels
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,8 @@ def main(options: Options) -> None:
         raise ReconError("nothing to run", wanted="a scene file or a capture such as novel:1000")
     options.out.mkdir(parents=True, exist_ok=True)
     paths = [*options.scenes, *(_capture(name, options.out) for name in options.captures)]
-    rows = [row for path in paths for count in options.views for row in _rows(path, count, options)]
+    journal = Journal(options.out)
+    rows = [row for path in paths for count in options.views for row in _rows(path, count, options, journal)]
     report = Report(f"{machine()}\n\nHeld-out photos; commit {commit()}.")
     report.add(COLUMNS, list(_table(rows)), "What the small prior adds")
     report.write(options.out, "repair")
@@ -77,11 +77,8 @@ def _capture(name: str, out: Path) -> Path:
     return path
 
 
-def _rows(path: Path, count: int, options: Options) -> Iterator[Row]:
+def _rows(path: Path, count: int, options: Options, journal: Journal) -> Iterator[Row]:
     name = path.parent.name if path.name == "scene.yaml" else path.stem
-    journal = options.out / "rows.jsonl"
-    lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []
-    known = {_key(row): row for row in map(json.loads, lines)}
     config = RepairSmallConfig(weights=options.weights)
     entry = {"name": "repair-small"} | ({} if options.weights is None else {"weights": str(options.weights.resolve())})
     variants = {"without": [], "in the loop": [f"splats.priors={json.dumps([entry])}"]}
@@ -92,19 +89,14 @@ def _rows(path: Path, count: int, options: Options) -> Iterator[Row]:
                     "capture": name, "photos": count, "seed": seed, "variant": variant, "set": list(options.set),
                     "weights": config.content()[:12],
                 }  # fmt: skip
-                if _key(row) not in known:
+                done_before = journal.find(**row)
+                if done_before is None:
                     overrides = [f"views.train={count}", *options.set, f"seed={seed}", *variants[variant]]
                     with fresh_run(path, overrides, "repair", Path(folder)) as done:
                         row |= {"seconds": done.info["optimize_seconds"], **_measured(done, config)}
-                    with journal.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(row) + "\n")
+                    journal.add(row)
                     print(json.dumps(row), flush=True)
-                    known[_key(row)] = row
-                yield known[_key(row)]
-
-
-def _key(row: Row) -> str:
-    return json.dumps([row[name] for name in ("capture", "photos", "seed", "variant", "set", "weights")])
+                yield done_before or row
 
 
 def _measured(done: Done, config: RepairSmallConfig) -> Row:
