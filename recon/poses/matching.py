@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,8 @@ from torch import Tensor
 from recon.config import config
 from recon.geometry import rigid
 from recon.poses.features import Features
+
+_ROWS = 256  # keypoints that are compared with others at a time
 
 
 @config
@@ -62,30 +64,29 @@ def match_pair(a: Features, b: Features, a_to_b: Tensor | None, config: MatchCon
     """Mutual best matches [M, 2] int64 (index in a, index in b) near the epipolar lines of the known motion.
 
     a_to_b: [4, 4] float64, or None where the motion is not known: the whole other photo is looked through.
-    Rows of `a` are compared in chunks to keep the similarity matrix in cache.
+    Keypoints of `a` are compared some at a time, to keep their similarities in the cache.
     """
     n_a, n_b = len(a.pixels), len(b.pixels)
     if n_a == 0 or n_b == 0:
         return torch.zeros(0, 2, dtype=torch.int64)
-    far = None if a_to_b is None else _LineDistance(a, b, a_to_b)
-    descriptors_b = b.descriptors.T.contiguous()
+    limit = config.max_epipolar_error_px
+    lines = None if a_to_b is None else _EpipolarLines(a, b, a_to_b)
+    blocks = lines.blocks(limit) if lines else ((rows, torch.arange(n_b)) for rows in torch.arange(n_a).split(_ROWS))
 
-    best_a = torch.full((n_b,), -2.0)
-    index_a = torch.zeros(n_b, dtype=torch.int64)
-    rows: list[tuple[Tensor, Tensor]] = []
-    for start in range(0, n_a, 512):
-        chunk = slice(start, min(start + 512, n_a))
-        similarity = a.descriptors[chunk] @ descriptors_b
-        if far is not None:
-            similarity.masked_fill_(far(chunk) > config.max_epipolar_error_px, -1.0)
-        column_best, column_index = similarity.max(dim=0)
+    top, index_b = torch.full((n_a, 2), -1.0), torch.zeros(n_a, dtype=torch.int64)
+    best_a, index_a = torch.full((n_b,), -2.0), torch.zeros(n_b, dtype=torch.int64)
+    for rows, columns in blocks:
+        similarity = a.descriptors[rows] @ b.descriptors[columns].T
+        if lines:
+            similarity.masked_fill_(lines.distances(rows, columns) > limit, -1.0)
+        found, index = similarity.max(dim=0)
+        better = found > best_a[columns]
+        best_a[columns] = torch.where(better, found, best_a[columns])
+        index_a[columns] = torch.where(better, rows[index], index_a[columns])
         first, index = similarity.max(dim=1)
         similarity.scatter_(1, index[:, None], -2.0)  # the next maximum is the second best, quicker than topk
-        rows.append((torch.stack([first, similarity.amax(dim=1)], dim=1), index))
-        better = column_best > best_a
-        best_a = torch.where(better, column_best, best_a)
-        index_a = torch.where(better, column_index + start, index_a)
-    top, index_b = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        top[rows] = torch.stack([first, similarity.amax(dim=1)], dim=1)
+        index_b[rows] = columns[index]
     angle = torch.acos(top.clamp(-1, 1))
     sound = (angle[:, 0] <= config.max_angle) & (index_a[index_b] == torch.arange(n_a))
     if n_b > 1:
@@ -94,8 +95,8 @@ def match_pair(a: Features, b: Features, a_to_b: Tensor | None, config: MatchCon
     return torch.stack([chosen, index_b[chosen]], dim=1)
 
 
-class _LineDistance:
-    """Distances, px, of the keypoints of b from the epipolar lines of those of a."""
+class _EpipolarLines:
+    """Of the keypoints of a, among those of b."""
 
     def __init__(self, a: Features, b: Features, a_to_b: Tensor) -> None:
         F = fundamental_matrix(a.camera.K, b.camera.K, a_to_b)
@@ -104,11 +105,37 @@ class _LineDistance:
         # Pixels relative to the image centre keep the float32 line distance exact to a thousandth of a pixel.
         center = torch.tensor([b.camera.width / 2, b.camera.height / 2])
         self.lines[:, 2] += self.lines[:, :2] @ center
-        self.homogeneous = torch.cat([b.pixels.float() - center, torch.ones(len(b.pixels), 1)], dim=1).T.contiguous()
+        self.homogeneous = torch.cat([b.pixels.float() - center, torch.ones(len(b.pixels), 1)], dim=1)
 
-    def __call__(self, rows: slice) -> Tensor:
-        """[rows, F_b]"""
-        return (self.lines[rows] @ self.homogeneous).abs_()
+    def distances(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """[rows, columns], px."""
+        return (self.lines[rows] @ self.homogeneous[columns].T).abs_()
+
+    def blocks(self, limit: float) -> Iterator[tuple[Tensor, Tensor]]:
+        """Keypoints of a, some at a time, each once, with all of b that are within `limit` of the line of any of them.
+
+        Lines that lie next to each other come together: all of them pass between the lowest and the highest of their
+        ends at both edges, and so does what is near to them. Those that rise by less than 45 degrees end at the left
+        and the right edge, the others above and below.
+        """
+        flat = self.lines[:, 1].abs() >= self.lines[:, 0].abs()
+        for along, across, chosen in ((0, 1, flat), (1, 0, ~flat)):
+            rows = chosen.nonzero().squeeze(1)
+            if len(rows) == 0:
+                continue
+            position, height = self.homogeneous[:, along], self.homogeneous[:, across]
+            edges = torch.stack([position.min(), position.max() + 1])
+            lines = self.lines[rows]
+            ends = -(lines[:, along, None] * edges + lines[:, 2:]) / lines[:, across, None]
+            order = ends[:, (ends.amax(0) - ends.amin(0)).argmax()].argsort()
+            share = (position - edges[0]) / (edges[1] - edges[0])
+            margin = 1.5 * limit  # lines at 45 degrees are further away along an axis than they are
+            for some in order.split(_ROWS):
+                (low, to_low), (high, to_high) = ends[some].amin(0) - margin, ends[some].amax(0) + margin
+                between = (height >= low + (to_low - low) * share) & (height <= high + (to_high - high) * share)
+                columns = between.nonzero().squeeze(1)
+                if len(columns):
+                    yield rows[some], columns
 
 
 def match_all(

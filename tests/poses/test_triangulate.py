@@ -73,6 +73,37 @@ def test_matches_obey_the_epipolar_line_even_for_equal_descriptors() -> None:
     assert bool((pairs[:, 0] == pairs[:, 1]).float().mean() > 0.9)
 
 
+@pytest.mark.parametrize(
+    "move", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.7, 0.7, 0.0), (0.02, 0.01, 1.0), (0.3, -0.5, 1.0)]
+)
+def test_looking_along_lines_finds_what_looking_everywhere_does(move: tuple[float, float, float]) -> None:
+    """Epipoles far away, at a corner and within the photo."""
+    camera = Camera.pinhole(640, 480, 500.0)
+    g = torch.Generator().manual_seed(0)
+    size = torch.tensor([640.0, 480.0], dtype=torch.float64)
+    a, b = (
+        Features(
+            camera, size * torch.rand(900, 2, generator=g, dtype=torch.float64),
+            torch.nn.functional.normalize(torch.rand(900, 128, generator=g), dim=1), torch.zeros(900, 3),
+        )
+        for _ in range(2)
+    )  # fmt: skip
+    motion = rigid.from_rotation_translation(
+        rigid.so3_exp(torch.tensor([0.02, -0.1, 0.3], dtype=torch.float64)), torch.tensor(move, dtype=torch.float64)
+    )
+    lines = torch.cat([a.pixels, torch.ones(900, 1)], 1) @ fundamental_matrix(camera.K, camera.K, motion).T
+    off = (lines @ torch.cat([b.pixels, torch.ones(900, 1)], 1).T).abs() / lines[:, :2].norm(dim=1, keepdim=True)
+    alike = (a.descriptors @ b.descriptors.T).masked_fill(off > 3.0, -1.0)
+    first, forth = alike.max(1)
+    mutual = (alike.argmax(0)[forth] == torch.arange(900)) & (first > -1)
+    config = MatchConfig(max_epipolar_error_px=3.0, max_ratio=1.0, max_angle=3.0)
+    found = match_pair(a, b, motion, config)
+    expected = torch.stack([mutual.nonzero().squeeze(1), forth[mutual]], 1)
+    # A keypoint whose distance is 3 px to the last digit may fall on either side.
+    same = {*map(tuple, found.tolist())} & {*map(tuple, expected.tolist())}
+    assert len(expected) > 100 and len(same) >= len(expected) - 2 and len(found) <= len(expected) + 2
+
+
 def test_pairs_skip_cameras_that_look_apart_and_respect_the_limit() -> None:
     room = make_room(6)
     poses = torch.stack([view.world_to_camera for view in room.scene.views])

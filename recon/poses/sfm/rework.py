@@ -94,7 +94,8 @@ def triangulated(
         return Model(photos, dict(poses), dict(cameras), torch.zeros(0, 3, dtype=torch.float64), [], 0.0)
     point = torch.tensor([row[0] for row in rows])
     direction = torch.stack([rays[photo][key] for _, photo, key in rows])
-    center = torch.stack([rigid.camera_center(poses[photo]) for _, photo, _ in rows])
+    centers = {photo: rigid.camera_center(pose) for photo, pose in poses.items()}
+    center = torch.stack([centers[photo] for _, photo, _ in rows])
     across = torch.eye(3, dtype=torch.float64) - direction[:, :, None] * direction[:, None]
     A = torch.zeros(len(joined), 3, 3, dtype=torch.float64).index_add_(0, point, across)
     b = torch.zeros(len(joined), 3, dtype=torch.float64).index_add_(0, point, (across @ center[..., None])[..., 0])
