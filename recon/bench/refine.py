@@ -112,8 +112,8 @@ def _refined(path: Path, count: int | None, seed: int, options: Options, journal
     yield measured("as given", lambda: rough)
     yield measured("after matches", mended)
     if options.splats:
-        yield measured("as given, then with splats", lambda: with_splats(rough))
         yield measured("after matches, then with splats", lambda: with_splats(mended()))
+        yield measured("as given, then with splats", lambda: with_splats(rough))
 
 
 def _started(path: Path, wanted: Sequence[str], scene: Scene, folder: Path) -> Scene:

@@ -43,7 +43,9 @@ def two_of_three(seen_by_all: int, known_by_two: int = 300) -> tuple[Shoot, dict
 
 def test_keypoints_along_epipolar_lines_tell_how_far_away_a_photo_was_taken() -> None:
     shoot, matches, model = two_of_three(seen_by_all=30)
-    found, more, added = bridged(model, matches, PolishConfig(), seed=0)
+    heard: list[tuple[int, int]] = []
+    found, more, added = bridged(model, matches, PolishConfig(), 0, lambda done, total: heard.append((done, total)))
+    assert heard == [(done, 4) for done in range(4)]
     assert sorted(found.poses) == [0, 1, 2] and [one.photo for one in added] == [2]
     assert added[0].agreeing >= 25 > 3 * added[0].otherwise and added[0].shared >= 25
     assert len(more[0, 2]) >= 25 and len(more[1, 2]) >= len(matches[1, 2])

@@ -53,7 +53,7 @@ class SfmPoses:
 
         found = search(photos, matches, config, given.seed, progress, better)
         best = self._checked(photos, matches, found)
-        whole, matches, bridges = bridged(best.model, matches, config.polish, given.seed)
+        whole, matches, bridges = bridged(best.model, matches, config.polish, given.seed, progress)
         model = polish(adjust(whole, matches, given.seed), config.polish)
         world, registered = moved(model, views, model.positions)
         out = [
@@ -73,7 +73,8 @@ class SfmPoses:
         return PoseEstimate(
             replace(given.scene, views=given.in_order([*registered, *located])),
             (*out, *missed),
-            f"{len(registered)} of {len(views)} photos by structure from motion",
+            f"{len(registered)} of {len(views)} photos by structure from motion"
+            + (", each with a focal length of its own" if best.attempt.separate else ""),
             {
                 "registered": len(registered),
                 "photos": len(views),

@@ -7,7 +7,7 @@ photos, and each of these says how far: those that are wrong say anything, those
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,6 +26,7 @@ _LEAST_MATCHES = 40  # with one photo of the model: fewer do not tell a rotation
 _SAME = 0.05  # logarithm of the distance, within which two keypoints say the same
 _APART = 3 * _SAME  # and from which on they say something else
 _LEAST_AGREEING, _CLEAR = 10, 3.0  # keypoints that say the same, and times as many as say any other thing
+_PARTNERS = 4  # photos that a guided match with the known one and the new one is worth its time for
 _ERROR_PX = 2.0
 _RATIOS = (0.8, 0.85, 0.85)  # of descriptors, round by round: cameras that are better known allow for weaker matches
 
@@ -44,8 +45,9 @@ class Bridge:
 
 
 def bridged(
-    model: Model, matches: Mapping[Pair, Tensor], config: PolishConfig, seed: int
-) -> tuple[Model, dict[Pair, Tensor], list[Bridge]]:
+    model: Model, matches: Mapping[Pair, Tensor], config: PolishConfig, seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Model, dict[Pair, Tensor], list[Bridge]]:  # fmt: skip
     """`model` with the photos whose distance enough keypoints agree on, and `matches` with those that this led to.
 
     matches: [M, 2] by pair. Photos come one by one, the one with most matches first. The model is as it was when none
@@ -53,9 +55,13 @@ def bridged(
     """
     matches, added = dict(matches), list[Bridge]()
     tried: set[int] = set()
+    outside, rounds = len(model.photos.names) - len(model.poses), 1 + len(_RATIOS)
     while (step := _best_step(model, matches, tried)) is not None:
         known, photo = step
-        found = _added(model, matches, known, photo, config, seed)
+        found = _added(
+            model, matches, known, photo, config, seed,
+            lambda done: progress(rounds * (len(tried) + len(added)) + done, rounds * outside),
+        )  # fmt: skip
         if found is None:
             tried.add(photo)
             continue
@@ -76,9 +82,11 @@ def _best_step(model: Model, matches: Mapping[Pair, Tensor], tried: set[int]) ->
 
 
 def _added(
-    model: Model, matches: Mapping[Pair, Tensor], known: int, photo: int, config: PolishConfig, seed: int
-) -> tuple[Model, dict[Pair, Tensor], Bridge] | None:
-    """Everything with `photo`, None when its distance cannot be told."""
+    model: Model, matches: Mapping[Pair, Tensor], known: int, photo: int, config: PolishConfig, seed: int,
+    progress: Callable[[int], None],
+) -> tuple[Model, dict[Pair, Tensor], Bridge] | None:  # fmt: skip
+    """Everything with `photo`, None when its distance cannot be told. progress: is told how many rounds are done."""
+    progress(0)
     pair = _pair(known, photo)
     cameras = {**model.cameras, photo: _camera(model, photo)}
     turned = two_view_pose(model.photos, pair, matches[pair], (cameras[pair[0]], cameras[pair[1]]), seed)
@@ -90,15 +98,17 @@ def _added(
     rough = _at(replace(model, cameras=cameras), known, photo, relative, 1.0)
     rough = rework(model.photos, {**used, pair: matches[pair]}, rough.poses, cameras, config)
     relative = rough.poses[photo] @ rigid.inverse(rough.poses[known])
-    others = [one for one in model.poses if one != known and len(matches.get(_pair(known, one), ())) > 0]
+    common = {one: len(matches.get(_pair(known, one), ())) for one in model.poses if one != known}
+    others = sorted((one for one in common if common[one]), key=lambda one: -common[one])[:_PARTNERS]
     guided = _guided(rough, [pair, *(_pair(known, one) for one in others)], _RATIOS[0])
     distance = _vote(rough, guided, known, photo)
     if distance is None:
         return None
     scale, agreeing, otherwise = distance
     larger, more = _at(rough, known, photo, relative, scale), dict(used)
-    for ratio in _RATIOS:
-        more = {**used, **_guided(larger, [_pair(photo, one) for one in model.poses], ratio)}
+    for done, ratio in enumerate(_RATIOS, 1):
+        progress(done)
+        more = {**used, **_guided(larger, [pair, *(_pair(photo, one) for one in others)], ratio)}
         more |= _guided(larger, [_pair(known, one) for one in others], ratio)
         larger = rework(model.photos, more, larger.poses, larger.cameras, config)
     shared = sum(len(track) > 2 and any(one == photo for one, _ in track) for track in larger.tracks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ class Evidence:
     focal: float
     """Median focal length in longer sides."""
     plausible: float
-    """In (0, 1]: 1 for the expected focal length, less for odd ones."""
+    """In (0, 1]: 1 for the expected focal length, less for odd ones: the geometric mean of their densities."""
     agreeing: int = 1
     """Attempts that came to the same cameras, this one included."""
 
@@ -62,7 +63,7 @@ def weigh(model: Model, matches: Mapping[Pair, Tensor], config: SfmConfig) -> Ev
         _median_angle_deg(model),
         max((_parallax_px(model, pair, pairs) for pair, pairs in inliers.items()), default=0.0),
         float(focals.median()),
-        min(_plausible(model, photo, config) for photo in model.poses),
+        math.exp(-0.5 * statistics.fmean(_oddity(model, photo, config) ** 2 for photo in model.poses)),
     )
 
 
@@ -112,13 +113,13 @@ def count_agreeing(models: Sequence[Model], index: int) -> int:
     return sum(other is models[index] or same(models[index], other) for other in models)
 
 
-def _plausible(model: Model, photo: int, config: SfmConfig) -> float:
-    """Density of a photo's focal length against the most likely one's."""
+def _oddity(model: Model, photo: int, config: SfmConfig) -> float:
+    """How far a photo's focal length is from the most likely one, in standard deviations of its logarithm."""
     lens = model.photos.lenses[model.photos.lens_of[photo]]
     expected, spread = config.usual_focal, config.focal_spread
     if lens.exif_focal is not None:
         expected, spread = lens.exif_focal, config.exif_spread
-    return math.exp(-0.5 * (math.log(max(model.focal(photo), 1e-9) / expected) / spread) ** 2)
+    return math.log(max(model.focal(photo), 1e-9) / expected) / spread
 
 
 def _parallax_px(model: Model, pair: Pair, matches: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -41,15 +41,23 @@ def search(
     """
     found: list[Found] = []
     fewer = {pair: most_alike(photos, pair, pairs, config.attempt_matches) for pair, pairs in matches.items()}
-    for done, attempt in enumerate(_attempts(photos, matches, config, seed)):
-        progress(done, config.attempts)
+
+    def run(attempt: Attempt) -> None:
         model = run_attempt(photos, fewer, attempt)
         if model is not None and len(model.poses) >= 2:
             found.append(Found(attempt, model, weigh(model, matches, config)))
             if found[-1].evidence.score >= max(one.evidence.score for one in found):
                 better(model)
+
+    for done, attempt in enumerate(_attempts(photos, matches, config, seed)):
+        progress(done, config.attempts)
+        run(attempt)
         if _settled(found, len(photos.names), config):
             break
+    for attempt in _second_opinions(matches, config, seed):
+        if not _alone_with_own_lenses(found, config):
+            break
+        run(attempt)
     progress(config.attempts, config.attempts)
     models = [one.model for one in found]
     found = [
@@ -100,6 +108,25 @@ def _attempts(photos: PhotoFeatures, matches: Mapping[Pair, Tensor], config: Sfm
         own = [Attempt(focal, seed + 200 + index, separate=True) for index, focal in enumerate(focals[:2])]
     again = [Attempt(focals[index % len(focals)], seed + 300 + index) for index in range(config.attempts)]
     yield from [*attempts[:3], *own, *attempts[3:], *later, *again][: config.attempts]
+
+
+def _second_opinions(matches: Mapping[Pair, Tensor], config: SfmConfig, seed: int) -> Iterator[Attempt]:
+    """Further attempts with own focal lengths."""
+    best = sorted(matches, key=lambda pair: len(matches[pair]), reverse=True)[:_FIRST_PAIRS]
+    for index, focal in enumerate(config.focals):
+        yield Attempt(focal, seed + 400 + index, first=best[index % len(best)], separate=True)
+
+
+def _alone_with_own_lenses(found: Sequence[Found], config: SfmConfig) -> bool:
+    """Whether an attempt with own focal lengths explains more than any with shared ones, and too few agree with it."""
+    own = [one for one in found if one.attempt.separate]
+    if not own or len(own) == len(found):
+        return False
+    first = max(own, key=lambda one: one.evidence.score)
+    if first.evidence.score <= _SEPARATE_GAIN * max(one.evidence.score for one in found if not one.attempt.separate):
+        return False
+    models = [one.model for one in found]
+    return count_agreeing(models, found.index(first)) < config.min_agreeing
 
 
 def _settled(found: list[Found], photos: int, config: SfmConfig) -> bool:
