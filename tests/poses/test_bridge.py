@@ -45,7 +45,7 @@ def test_keypoints_along_epipolar_lines_tell_how_far_away_a_photo_was_taken() ->
     shoot, matches, model = two_of_three(seen_by_all=30)
     heard: list[tuple[int, int]] = []
     found, more, added = bridged(model, matches, PolishConfig(), 0, lambda done, total: heard.append((done, total)))
-    assert heard == [(done, 4) for done in range(4)]
+    assert heard == [(done, 6) for done in range(6)]
     assert sorted(found.poses) == [0, 1, 2] and [one.photo for one in added] == [2]
     assert added[0].agreeing >= 25 > 3 * added[0].otherwise and added[0].shared >= 25
     assert len(more[0, 2]) >= 25 and len(more[1, 2]) >= len(matches[1, 2])

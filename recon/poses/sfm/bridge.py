@@ -28,7 +28,7 @@ _APART = 3 * _SAME  # and from which on they say something else
 _LEAST_AGREEING, _CLEAR = 10, 3.0  # keypoints that say the same, and times as many as say any other thing
 _PARTNERS = 4  # photos that a guided match with the known one and the new one is worth its time for
 _ERROR_PX = 2.0
-_RATIOS = (0.8, 0.85, 0.85)  # of descriptors, round by round: cameras that are better known allow for weaker matches
+_RATIOS = (0.8, *4 * (0.85,))  # of descriptors, by round: cameras that are better known allow for weaker matches
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,10 @@ class Evidence:
 
     registered: int
     """Photos with a pose."""
+    matches: int
+    """Matches of all pairs of those."""
     support: int
-    """Matches of all pairs of those that fit the model, seen in front of both cameras."""
+    """Those that fit the model, seen in front of both cameras."""
     fitting: dict[Pair, int]
     """The same by pair."""
     angle_deg: float
@@ -49,15 +51,13 @@ class Evidence:
 
 def weigh(model: Model, matches: Mapping[Pair, Tensor], config: SfmConfig) -> Evidence:
     """Evidence for `model` in all matches, not only in those that it was made from."""
-    inliers = {
-        pair: pairs[fits(model, pair, pairs, config.max_error_px)]
-        for pair, pairs in matches.items()
-        if pair[0] in model.poses and pair[1] in model.poses
-    }
+    own = {pair: pairs for pair, pairs in matches.items() if pair[0] in model.poses and pair[1] in model.poses}
+    inliers = {pair: pairs[fits(model, pair, pairs, config.max_error_px)] for pair, pairs in own.items()}
     fitting = {pair: len(pairs) for pair, pairs in inliers.items()}
     focals = torch.tensor([model.focal(photo) for photo in model.poses])
     return Evidence(
         len(model.poses),
+        sum(map(len, own.values())),
         sum(fitting.values()),
         fitting,
         _median_angle_deg(model),

@@ -13,6 +13,7 @@ from recon.poses.sfm.mapping import Attempt, Model, Pair, run_attempt
 from recon.poses.sfm.photos import PhotoFeatures
 
 _SEPARATE_GAIN = 1.15  # own focal lengths must explain this many times the matches that a shared one does
+_SEPARATE_REST, _SEPARATE_SHARE = 0.5, 0.05  # or leave half as many unexplained, and this share of all fewer
 _FIRST_PAIRS = 4
 
 
@@ -55,7 +56,7 @@ def search(
         if _settled(found, len(photos.names), config):
             break
     for attempt in _second_opinions(matches, config, seed):
-        if not _alone_with_own_lenses(found, config):
+        if not _alone(found, config):
             break
         run(attempt)
     progress(config.attempts, config.attempts)
@@ -64,7 +65,7 @@ def search(
         replace(one, evidence=replace(one.evidence, agreeing=count_agreeing(models, index)))
         for index, one in enumerate(found)
     ]
-    return sorted(found, key=lambda one: _rank(one, config), reverse=True)
+    return sorted(found, key=lambda one: _rank(one, found, config), reverse=True)
 
 
 def most_alike(photos: PhotoFeatures, pair: Pair, matches: Tensor, count: int) -> Tensor:
@@ -117,16 +118,25 @@ def _second_opinions(matches: Mapping[Pair, Tensor], config: SfmConfig, seed: in
         yield Attempt(focal, seed + 400 + index, first=best[index % len(best)], separate=True)
 
 
-def _alone_with_own_lenses(found: Sequence[Found], config: SfmConfig) -> bool:
-    """Whether an attempt with own focal lengths explains more than any with shared ones, and too few agree with it."""
-    own = [one for one in found if one.attempt.separate]
-    if not own or len(own) == len(found):
-        return False
-    first = max(own, key=lambda one: one.evidence.score)
-    if first.evidence.score <= _SEPARATE_GAIN * max(one.evidence.score for one in found if not one.attempt.separate):
-        return False
+def _needs_own_lenses(one: Found, found: Sequence[Found]) -> bool:
+    """Whether no shared focal length comes near to what the attempt's own ones explain.
+
+    A shared lens is forced on zoomed photos by a model that is wrong by degrees and fits four fifths of the matches.
+    """
+    rest = one.evidence.matches - one.evidence.support
+    return one.attempt.separate and all(
+        one.evidence.registered >= other.registered
+        and rest < _SEPARATE_REST * (other.matches - other.support)
+        and rest + _SEPARATE_SHARE * one.evidence.matches < other.matches - other.support
+        for other in (another.evidence for another in found if not another.attempt.separate)
+    )
+
+
+def _alone(found: Sequence[Found], config: SfmConfig) -> bool:
+    """Whether own focal lengths are needed, and too few attempts agree on the cameras."""
     models = [one.model for one in found]
-    return count_agreeing(models, found.index(first)) < config.min_agreeing
+    needed = [index for index, one in enumerate(found) if _needs_own_lenses(one, found)]
+    return bool(needed) and all(count_agreeing(models, index) < config.min_agreeing for index in needed)
 
 
 def _settled(found: list[Found], photos: int, config: SfmConfig) -> bool:
@@ -134,6 +144,7 @@ def _settled(found: list[Found], photos: int, config: SfmConfig) -> bool:
     return any(count_agreeing(whole, index) >= config.enough for index in range(len(whole)))
 
 
-def _rank(one: Found, config: SfmConfig) -> tuple[bool, float]:
+def _rank(one: Found, found: Sequence[Found], config: SfmConfig) -> tuple[bool, bool, float]:
     handicap = _SEPARATE_GAIN if one.attempt.separate else 1.0
-    return one.evidence.agreeing >= config.min_agreeing, one.evidence.score / handicap
+    believed = one.evidence.agreeing >= config.min_agreeing
+    return believed, _needs_own_lenses(one, found), one.evidence.score / handicap
