@@ -48,11 +48,12 @@ class Features:
 
 @contextmanager
 def quiet_pycolmap() -> Iterator[None]:
-    """Keep COLMAP's log at errors; its progress lines would tear a progress bar apart."""
+    """Keep COLMAP's log at what ends the process: its lines would tear a progress bar apart, and an attempt that finds
+    no model is an error to it."""
     import pycolmap
 
     before = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = 2  # glog: 0 info, 1 warning, 2 error
+    pycolmap.logging.minloglevel = 3  # glog: 0 info, 1 warning, 2 error, 3 fatal
     try:
         yield
     finally:
