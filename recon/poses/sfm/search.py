@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -114,8 +115,8 @@ def _attempts(photos: PhotoFeatures, matches: Mapping[Pair, Tensor], config: Sfm
 def _second_opinions(matches: Mapping[Pair, Tensor], config: SfmConfig, seed: int) -> Iterator[Attempt]:
     """Further attempts with own focal lengths."""
     best = sorted(matches, key=lambda pair: len(matches[pair]), reverse=True)[:_FIRST_PAIRS]
-    for index, focal in enumerate(config.focals):
-        yield Attempt(focal, seed + 400 + index, first=best[index % len(best)], separate=True)
+    for index, (focal, pair) in enumerate(zip(config.focals, itertools.cycle(best), strict=False)):
+        yield Attempt(focal, seed + 400 + index, first=pair, separate=True)
 
 
 def _needs_own_lenses(one: Found, found: Sequence[Found]) -> bool:
