@@ -21,6 +21,7 @@ EXTRAS: dict[str, str] = {
     "midpoints": "splats.init.midpoint_rounds=1",
     "midpoints in gaps": "splats.init.midpoint_rounds=1 splats.init.midpoint_gap=4",
     "depth from stereo": "splats.stereo_depth.weight=0.1",
+    "trimmed loss": "splats.loss.trim=0.05",
     "co-pruning": "splats.twin.prune_every=500",
     "co-pruning and pseudo views": "splats.twin.prune_every=500 splats.twin.weight=0.5",
     "early stop": "splats.early_stop.runs=1",

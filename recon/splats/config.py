@@ -46,6 +46,9 @@ class LossConfig:
     background: Literal["random", "capture"] = "random"
     """What photos whose alpha is coverage are put on: a new colour in every iteration, which forbids filling the void
     with splats of the background's colour, or the capture's own colour."""
+    trim: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of each photo that does not count: the patches that the splats are furthest from, such as what moved
+    (Sabour et al. 2023, RobustNeRF)."""
 
     def covers(self, background: tuple[float, float, float] | None) -> bool:
         """Whether alpha is coverage in a capture with that colour behind it, None when it fills its photos."""

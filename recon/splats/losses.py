@@ -9,6 +9,8 @@ from recon.render.image_loss import l1_ssim
 from recon.splats.config import LossConfig
 from recon.splats.photos import TrainingPhoto
 
+_PATCH = 9  # px, side of the patches that are left out or not: fine detail is not told from what moved by one pixel
+
 
 def choose_background(
     photo: TrainingPhoto, config: LossConfig, capture: tuple[float, float, float] | None, generator: torch.Generator
@@ -21,7 +23,19 @@ def choose_background(
 
 def photometric_loss(render: Tensor, photo: TrainingPhoto, background: Tensor, config: LossConfig) -> Tensor:
     """Scalar loss of a render [H, W, 3] that was made on `background` [3]."""
-    return l1_ssim(render, photo.target(background), photo.weight, config.ssim_weight)
+    target, weight = photo.target(background), photo.weight
+    if config.trim > 0:
+        kept = _near(render.detach(), target, config.trim)
+        weight = kept if weight is None else weight * kept
+    return l1_ssim(render, target, weight, config.ssim_weight)
+
+
+def _near(render: Tensor, target: Tensor, share: float) -> Tensor:
+    """[H, W], 0 at that share of the pixels whose surroundings are furthest from the target's, else 1."""
+    error = torch.nn.functional.avg_pool2d(
+        (render - target).abs().mean(-1)[None], _PATCH, 1, _PATCH // 2, count_include_pad=False
+    )[0]
+    return (error <= error.flatten().kthvalue(max(1, round((1 - share) * error.numel()))).values).float()
 
 
 def squared_error(render: Tensor, photo: TrainingPhoto, background: Tensor) -> float:

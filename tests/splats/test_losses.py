@@ -43,3 +43,17 @@ def test_only_photos_with_coverage_get_random_backgrounds() -> None:
     assert not torch.equal(first, second)
     assert choose_background(covered, LossConfig(background="capture"), (1.0, 0.5, 0.0), g).tolist() == [1, 0.5, 0]
     assert choose_background(OPAQUE, LossConfig(), None, g).tolist() == [0, 0, 0]
+
+
+def test_the_patch_that_is_furthest_off_is_trimmed() -> None:
+    render = OPAQUE.rgb + 0.02
+    render[5:15, 5:15] = 1 - OPAQUE.rgb[5:15, 5:15]
+    whole, trimmed = (
+        float(photometric_loss(render, OPAQUE, torch.zeros(3), LossConfig(ssim_weight=0.0, trim=share)))
+        for share in (0.0, 0.3)
+    )
+    assert whole > 0.05 and trimmed == pytest.approx(0.02, rel=0.01)
+    # What the photo's own weight leaves out stays out.
+    photo = replace(OPAQUE, weight=HALF)
+    render[:, 16:] = 0
+    assert float(photometric_loss(render, photo, torch.zeros(3), LossConfig(ssim_weight=0.0, trim=0.9))) < 0.03
