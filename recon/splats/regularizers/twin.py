@@ -31,7 +31,7 @@ class TwinConfig:
     prune_every: Annotated[int, Field(ge=0)] = 0
     """Iterations between two removals of primitives that have no counterpart in the other model (co-pruning); 0 for
     none."""
-    apart: Annotated[float, Field(gt=0)] = 0.05
+    apart: Annotated[float, Field(gt=0)] = 0.01
     """A counterpart is nearer than this, times the distance to the nearest camera."""
     weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the difference between what both show of places between the photos (pseudo views); 0 for none."""
