@@ -21,7 +21,6 @@ from recon.mesh.parameters import CubeParameters
 from recon.mesh.pieces import photo_pieces
 from recon.mesh.refine import MEMORY, RefineConfig, ViewTarget, refine_levels, surface_colors
 from recon.mesh.sections import parse_memory
-from recon.mesh.sight import faces_near_seen
 from recon.mesh.simplify import simplify
 from recon.mesh.slices import SliceConfig
 from recon.mesh.space import Space
@@ -36,10 +35,6 @@ TEXTURED_FACES = 50_000
 """Most triangles of a textured mesh by default: unwrapping takes more than proportionally long."""
 MOST_VOXELS = 256
 """Along the longest side of the box, when the resolution follows the photos."""
-
-
-_RINGS = 2
-"""What is so many vertices away from what a photo shows stays: it is seen from nearby."""
 
 
 @config
@@ -135,7 +130,7 @@ def build_mesh(views: Sequence[SurfaceView], config: MeshConfig, *, seed: int = 
         seed=seed,
         progress=None if tick is None else lambda step, loss: tick(step, total, loss),
     )
-    mesh = mesh_of(state, space, config.min_part, config.fill, () if cut_out else views)
+    mesh = mesh_of(state, space, config.min_part, config.fill)
     budget = config.faces or (TEXTURED_FACES if config.texture else len(mesh.faces))
     mesh, charts = simplified(mesh, budget, space), 0
     if config.texture:
@@ -167,7 +162,7 @@ def textured(mesh: Mesh, views: Sequence[SurfaceView], config: MeshConfig, space
     Texels are spread as the photos' pixels, and over what no photo shows evenly in `space`.
     """
     assert config.texture is not None and mesh.colors is not None and mesh.normals is not None
-    pieces = photo_pieces(mesh.vertices, mesh.faces, [view for view in views if view.rank == 1])
+    pieces = photo_pieces(mesh.vertices, mesh.faces, [view for view in views if view.rank > 0])
     charts = unwrap(space.from_world(mesh.vertices), mesh.faces, pieces, config.texture, config.unwrap_seconds)
     if charts is None:
         return mesh, 0
@@ -187,20 +182,14 @@ def target_of(view: SurfaceView, space: Space) -> ViewTarget:
     )  # fmt: skip
 
 
-def mesh_of(
-    state: CubeParameters, space: Space, min_part: float, fill: float, views: Sequence[SurfaceView] = ()
-) -> Mesh:
+def mesh_of(state: CubeParameters, space: Space, min_part: float, fill: float) -> Mesh:
     """The surface in the world, without floating pieces and small openings, with colours and normals.
 
-    views: what none of them sees is left out, as insides of noise and backs of walls are. Raises ReconError when there
-    is no surface.
+    Raises ReconError when there is none.
     """
     surface = state.surface()
     vertices = space.to_world(surface.vertices)
-    faces = surface.faces
-    if views:
-        faces = faces[faces_near_seen(vertices, faces, views, _RINGS)]
-    faces = faces[large_parts(vertices, faces, min_part)]
+    faces = surface.faces[large_parts(vertices, surface.faces, min_part)]
     if not len(faces):
         raise ReconError(
             "a mesh", found="no surface after refinement", fix="set a lower mesh.resolution or use more photos"

@@ -37,7 +37,8 @@ class Pieces:
 
 @torch.no_grad()
 def photo_pieces(vertices: Tensor, faces: Tensor, views: Sequence[SurfaceView]) -> Pieces:
-    """vertices: [V, 3] float32, world; faces: [F, 3] int64; views: at least one.
+    """vertices: [V, 3] float32, world; faces: [F, 3] int64; views: at least one, with colours
+    that count (`rank`).
 
     What none of them shows is in no piece.
     """
@@ -47,7 +48,7 @@ def photo_pieces(vertices: Tensor, faces: Tensor, views: Sequence[SurfaceView]) 
         good = seen.whole & (seen.cosine > _LEAST_COSINE) & view.counts.reshape(-1)[seen.middle]
         # The face's pixels for its area, and once more the cosine: squarely seen, small errors of depth hardly move it.
         worth = 2 * (seen.cosine.clamp(min=_LEAST_COSINE) / seen.depth.clamp(min=1e-9)).log()
-        scores.append(torch.where(good, worth + view.K.diagonal()[:2].prod().log(), -torch.inf))
+        scores.append(torch.where(good, worth + (view.rank * view.K.diagonal()[:2].prod()).log(), -torch.inf))
         corners.append(seen.corners)
     score, pairs = torch.stack(scores, 1), _neighbors(faces)
     label = _agreed(score, pairs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,15 +54,3 @@ def sight(vertices: Tensor, faces: Tensor, view: SurfaceView) -> Sight:
     free = within & ((shown == 0) | (at[:, 2] < shown + slack))
     pixels = q[:, :2] / q[:, 2:].clamp(min=1e-9)
     return Sight(free, free & inside[faces].all(1), cosine, pixels[faces], pixel, at[:, 2])
-
-
-def faces_near_seen(vertices: Tensor, faces: Tensor, views: Sequence[SurfaceView], rings: int) -> Tensor:
-    """[F] bool: faces that a camera sees from either side, and those up to `rings` vertices away from one."""
-    near = torch.zeros(len(faces), dtype=torch.bool)
-    for view in views:
-        near |= sight(vertices, faces, view).free
-    for _ in range(rings):
-        touched = torch.zeros(len(vertices), dtype=torch.bool)
-        touched[faces[near].reshape(-1)] = True
-        near = touched[faces].any(1)
-    return near

@@ -22,7 +22,6 @@ from recon.io.formats import FORMATS
 from recon.mesh.bake import BakeConfig
 from recon.mesh.build import MeshConfig, simplified, textured, vertex_normals
 from recon.mesh.pieces import photo_pieces
-from recon.mesh.sight import faces_near_seen
 from recon.mesh.simplify import apart, manifold, simplify
 from recon.mesh.space import Space
 from recon.mesh.unwrap import unwrap
@@ -138,19 +137,6 @@ def test_pieces_lie_in_the_photo_that_shows_them_squarely(views: list[SurfaceVie
         squarely, best = torch.where(here, cosine, squarely), torch.maximum(best, cosine)
     assert float(squarely.min()) > 0.1, "each lies in a photo that sees its front"
     assert float((best - squarely).mean()) < 0.1
-
-
-def test_what_no_photo_sees_is_left_out_of_scenes(views: list[SurfaceView], grey: Mesh) -> None:
-    within = Mesh(0.5 * grey.vertices, grey.faces)
-    vertices = torch.cat([grey.vertices, within.vertices])
-    faces = torch.cat([grey.faces, within.faces + len(grey.vertices)])
-    near = faces_near_seen(vertices, faces, views, rings=0)
-    outer, inner = near.float().split(len(grey.faces))
-    # Slanted faces are given some slack.
-    assert outer.mean() > 0.9 and inner.mean() < 0.05
-    one = faces_near_seen(vertices, faces, views[:1], rings=0)
-    wider = faces_near_seen(vertices, faces, views[:1], rings=2)
-    assert int(one.sum()) < int(wider.sum()) < 1.5 * int(one.sum()) and not (one & ~wider).any()
 
 
 def test_hidden_texels_keep_the_colours_of_vertices(views: list[SurfaceView], grey: Mesh) -> None:
