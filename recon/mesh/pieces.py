@@ -45,7 +45,7 @@ def photo_pieces(vertices: Tensor, faces: Tensor, views: Sequence[SurfaceView]) 
     scores, corners = [], []
     for view in views:
         seen = sight(vertices, faces, view)
-        good = seen.whole & (seen.cosine > _LEAST_COSINE) & view.counts.reshape(-1)[seen.middle]
+        good = seen.shown & (seen.cosine > _LEAST_COSINE) & view.counts.reshape(-1)[seen.middle]
         # The face's pixels for its area, and once more the cosine: squarely seen, small errors of depth hardly move it.
         worth = 2 * (seen.cosine.clamp(min=_LEAST_COSINE) / seen.depth.clamp(min=1e-9)).log()
         scores.append(torch.where(good, worth + (view.rank * view.K.diagonal()[:2].prod()).log(), -torch.inf))

@@ -21,10 +21,8 @@ _SLANTED = 0.25
 class Sight:
     """Faces before a camera."""
 
-    free: Tensor
-    """[F] bool: its middle is in the image, and nothing stands before it."""
-    whole: Tensor
-    """[F] bool: its corners are in the image as well."""
+    shown: Tensor
+    """[F] bool: all of it is in the image, and nothing stands before its middle."""
     cosine: Tensor
     """[F] between its normal and the ray to the camera; negative where its back is seen."""
     corners: Tensor
@@ -50,7 +48,6 @@ def sight(vertices: Tensor, faces: Tensor, view: SurfaceView) -> Sight:
     cosine = (normal * normalize(view.center - middle, dim=1)).sum(1)
     focal = view.K.diagonal()[:2].prod().sqrt()
     slack = _SLACK_PX * at[:, 2] / focal * (1 + 1 / cosine.abs().clamp(min=_SLANTED))
-    shown = front[pixel]
-    free = within & ((shown == 0) | (at[:, 2] < shown + slack))
+    free = within & ((front[pixel] == 0) | (at[:, 2] < front[pixel] + slack))
     pixels = q[:, :2] / q[:, 2:].clamp(min=1e-9)
-    return Sight(free, free & inside[faces].all(1), cosine, pixels[faces], pixel, at[:, 2])
+    return Sight(free & inside[faces].all(1), cosine, pixels[faces], pixel, at[:, 2])
