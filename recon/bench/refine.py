@@ -109,11 +109,18 @@ def _refined(path: Path, count: int | None, seed: int, options: Options, journal
             started = _started(path, wanted, scene, Path(name))
             return optimize(started, config.splats, seed=seed, refine_poses=True).scene
 
+    @lru_cache
+    def rough_with_splats() -> Scene:
+        return with_splats(rough)
+
+    def mended_with_splats() -> Scene:
+        return rough_with_splats() if mended() is rough else with_splats(mended())
+
     yield measured("as given", lambda: rough)
     yield measured("after matches", mended)
     if options.splats:
-        yield measured("after matches, then with splats", lambda: with_splats(mended()))
-        yield measured("as given, then with splats", lambda: with_splats(rough))
+        yield measured("after matches, then with splats", mended_with_splats)
+        yield measured("as given, then with splats", rough_with_splats)
 
 
 def _started(path: Path, wanted: Sequence[str], scene: Scene, folder: Path) -> Scene:
