@@ -22,7 +22,7 @@ class Doctor:
         """Returns the exit code: 0, or 1 when something that recon cannot do without is missing or broken."""
         broken = False
         for state, name, words in (*_packages(), *_core(), *_gpu(), *_extras(), *_priors(), *_pointmaps(), *_weights()):
-            print(f"{state:<7}{name:<24}{words}")
+            print(f"{state:<7}{name:<26}{words}")
             broken = broken or state == BROKEN
         if broken:
             print("recon: something above is BROKEN; install recon again with `pip install .`", file=sys.stderr)

@@ -33,7 +33,8 @@ def choose_pairs(world_to_cameras: Tensor, max_neighbors: int) -> list[tuple[int
     """Pairs (i, j), i < j, of cameras [C, 4, 4] where either is among the other's closest.
 
     Closeness adds the baseline in units of the median baseline to the angle between optical axes in units of
-    45 degrees; pairs that look apart by more than 90 degrees share no surface and are left out.
+    45 degrees. Pairs that look apart by more than 90 degrees hardly share a surface and are left out, but where a photo
+    has no other: two that look at each other may both show what lies between them.
     """
     centers = rigid.camera_center(world_to_cameras)
     forward = world_to_cameras[:, 2, :3]
@@ -41,7 +42,11 @@ def choose_pairs(world_to_cameras: Tensor, max_neighbors: int) -> list[tuple[int
     angles = torch.acos((forward @ forward.T).clamp(-1, 1))
     unit = baselines[baselines > 0].median() if bool((baselines > 0).any()) else torch.tensor(1.0)
     cost = baselines / unit + angles / (torch.pi / 4)
-    cost[(angles > torch.pi / 2) | (baselines <= 0)] = torch.inf
+    apart = angles > torch.pi / 2
+    alone = (apart | (baselines <= 0)).all(1)
+    ahead = ((centers[None] - centers[:, None]) * forward[:, None]).sum(-1) > 0
+    apart &= ~((alone[:, None] | alone) & ahead & ahead.T)
+    cost[apart | (baselines <= 0)] = torch.inf
     count = min(max_neighbors, len(cost))
     values, nearest = cost.topk(count, largest=False)
     pairs = {

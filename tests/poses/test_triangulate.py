@@ -114,6 +114,9 @@ def test_pairs_skip_cameras_that_look_apart_and_respect_the_limit() -> None:
     turned = poses.clone()
     turned[0] = torch.diag(torch.tensor([-1.0, 1, -1, 1], dtype=torch.float64)) @ poses[0]
     assert all(0 not in pair for pair in choose_pairs(turned, 10))
+    up = torch.tensor([0.0, 1.0, 0.0])
+    opposite = [rigid.look_at(torch.tensor(eye), torch.zeros(3), up) for eye in ([2.0, 1.0, 0.0], [-2.0, 1.0, 0.0])]
+    assert choose_pairs(torch.stack(opposite), 10) == [(0, 1)], "they look at one table from both sides"
 
 
 @pytest.mark.parametrize("lens", LENSES, ids=lambda lens: f"{lens.model}{len(lens.params)}")
