@@ -1,13 +1,14 @@
 """Views that no photo was taken of, where splats can say what photos do not show.
 
-Held-out cameras look past the borders of the training photos and behind what stands before the wall there. Splats fill
-both by and large, so renders of cameras between the training ones, with wider images, stand in for photos: their depths
-count where no photo shows anything, and their colours where no photo says otherwise.
+New cameras look past the borders of the training photos and behind what stands before the wall there. Splats fill both
+by and large, so renders of cameras between the training ones, with wider images, stand in for photos: the surface is
+fused from their depths and compared with them as well, and they colour what no photo shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -17,23 +18,18 @@ from torch import Tensor
 from recon.config import config
 from recon.geometry import quaternion
 from recon.mesh.views import SurfaceView, rendered_view
-from recon.render.mesh import homogeneous_pixels
 from recon.scene.nodes import Splats
-
-_BEHIND = 1.05
-"""Of the depth that a photo shows: what is nearer than this is the same surface, less exactly."""
 
 
 @config
 class BetweenConfig:
     """Renders of the splats beside the photos, of scenes that are not cut out."""
 
-    neighbors: Annotated[int, Field(ge=0, le=8)] = 0
-    """Every training camera is given a render halfway to each of so many nearest others; 2 is a good number. They add
-    surface, time, and area that triangles and texels are shared with, so none are the default."""
-    margin: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Added on each side of renders, as a share of the photo's width and height, such as 0.1. With 0 there are none at
-    the training cameras themselves."""
+    neighbors: Annotated[int, Field(ge=0, le=8)] = 3
+    """Every training camera is given a render halfway to each of so many nearest others."""
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Added on each side of renders, as a share of the photo's width and height. With 0 there are none at the training
+    cameras themselves."""
     trust: Annotated[float, Field(gt=0, le=1)] = 0.3
     """In depths and normals of renders, beside those that photos confirm."""
     rank: Annotated[float, Field(gt=0, lt=1)] = 1e-3
@@ -44,10 +40,7 @@ class BetweenConfig:
 def views_between(
     splats: Splats, photos: Sequence[SurfaceView], config: BetweenConfig, *, antialias: bool
 ) -> list[SurfaceView]:
-    """Renders at and between the cameras of `photos`, with depths where no photo shows the same thing or looks through.
-
-    None when `config` asks for none. Those without any depth are left out.
-    """
+    """Renders at and between the cameras of `photos`, those that show any depth; none when `config` asks for none."""
     poses = [view.world_to_camera for view in photos] if config.margin > 0 else []
     sizes = list(photos) if config.margin > 0 else []
     for a, b in _pairs(photos, config.neighbors):
@@ -59,9 +52,8 @@ def views_between(
         K = like.K.clone()
         K[:2, 2] += torch.tensor([x, y], dtype=K.dtype)
         view = rendered_view(splats, pose, K, like.width + 2 * x, like.height + 2 * y, antialias=antialias)
-        new = _unseen(view, photos) & (view.depth > 0)
-        if bool(new.any()):
-            found.append(view.only(new, config.trust, config.rank))
+        if bool((view.depth > 0).any()):
+            found.append(replace(view, confidence=config.trust * view.confidence, rank=config.rank))
     return found
 
 
@@ -82,14 +74,3 @@ def _pairs(photos: Sequence[SurfaceView], neighbors: int) -> list[tuple[int, int
     centers = torch.stack([view.center for view in photos])
     order = torch.cdist(centers, centers).argsort(dim=1, stable=True)[:, 1 : 1 + neighbors].tolist()
     return sorted({(min(a, b), max(a, b)) for a, others in enumerate(order) for b in others if a != b})
-
-
-def _unseen(view: SurfaceView, photos: Sequence[SurfaceView]) -> Tensor:
-    """[H, W] bool: no photo shows the pixel's point, looks through it, or shows a surface just before it."""
-    points, unseen = view.points().reshape(-1, 3), torch.ones(view.depth.numel(), dtype=torch.bool)
-    for photo in photos:
-        q = homogeneous_pixels(points, photo.world_to_camera, photo.K)
-        inside, pixel = photo.pixels(q)
-        depth = photo.depth.reshape(-1)[pixel]
-        unseen &= ~(inside & (depth > 0) & (q[:, 2] < _BEHIND * depth))
-    return unseen.reshape(view.depth.shape)

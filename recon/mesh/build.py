@@ -103,9 +103,8 @@ Tick = Callable[[int, int, float], None]
 def build_mesh(views: Sequence[SurfaceView], config: MeshConfig, *, seed: int = 0, tick: Tick | None = None) -> Built:
     """The surface that `views` show, refined, in vertex colours.
 
-    Renders that stand in for photos (`rank` between 0 and 1) fill what those leave open, and nothing is compared with
-    them; of others (`rank` 0) only depths and normals count. Raises ReconError when views show no surface, and when the
-    budget does not hold even the coarsest level.
+    Renders stand in for photos (`rank` between 0 and 1), or only their depths and normals count (`rank` 0). Raises
+    ReconError when views show no surface, and when the budget does not hold even the coarsest level.
     """
     photos = [view for view in views if view.rank == 1]
     cut_out = any(view.mask is not None for view in photos)
@@ -117,12 +116,11 @@ def build_mesh(views: Sequence[SurfaceView], config: MeshConfig, *, seed: int = 
     )
     if len(views) > len(photos):
         low, high = bounds(views, space, config.start)
-    compared = [view for view in views if view.rank in (0, 1)]
     start = start_field(views, space, low, high, size * 2 ** (config.levels - 1), config.start)
     total = config.levels * config.refine.iterations
     state = refine_levels(
         start,
-        [target_of(view, space) for view in compared],
+        [target_of(view, space) for view in views],
         config.refine,
         size,
         memory=config.memory,
@@ -178,7 +176,7 @@ def target_of(view: SurfaceView, space: Space) -> ViewTarget:
     return ViewTarget(
         view.world_to_camera, view.K, view.width, view.height, view.mask, view.depth, view.normal,
         view.photo if view.rank else None, view.confidence if counts is None else counts,
-        space.shrinkage(view.points()), max(NEAR, view.near),
+        space.shrinkage(view.points()), max(NEAR, view.near), view.weight,
     )  # fmt: skip
 
 

@@ -55,6 +55,8 @@ class ViewTarget:
     """[H, W] factors of differences of depth; 1 everywhere without. Far things may be less exact."""
     near: float = NEAR
     """Near plane, scene units. A larger one cuts the surface open: depths behind it then show the inside."""
+    weight: Tensor | None = None
+    """[H, W] in [0, 1], how much the photo's pixels count; 1 everywhere without one."""
 
 
 @config
@@ -194,7 +196,9 @@ def _step(
     inner = None if part is None else inner_faces(part, surface)
     loss = _regularity(grid, surface, leaves, config, done, unit)
     surface = replace(surface, vertices=space.to_world(surface.vertices))
-    opposite = opposite_vertices(surface.faces, len(surface.vertices))
+    opposite = None
+    if any(target.mask is not None for target in chosen):
+        opposite = opposite_vertices(surface.faces, len(surface.vertices))
     for target in chosen:
         loss = loss + compare(surface, opposite, colors, target, config, unit, inner) / len(chosen)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -225,7 +229,7 @@ def surface_colors(grid: VoxelGrid, surface: Surface, colors: Tensor) -> Tensor:
 
 def compare(
     surface: Surface,
-    opposite: Tensor,
+    opposite: Tensor | None,
     colors: Tensor | None,
     target: ViewTarget,
     config: RefineConfig,
@@ -234,7 +238,8 @@ def compare(
 ) -> Tensor:
     """The losses of one view, a scalar.
 
-    opposite: `opposite_vertices` of the faces.   inner: [F] bool, the faces that may be compared, all without it.
+    opposite: `opposite_vertices` of the faces, which masks need.   inner: [F] bool, the faces that may be compared, all
+    without it.
     """
     camera = (target.world_to_camera, target.K)
     fragments = rasterize_mesh(surface.vertices, surface.faces, *camera, *_size(target), near=target.near)
@@ -249,7 +254,9 @@ def compare(
         smooth = antialias(covered, fragments, surface.vertices, surface.faces, *camera, opposite)[..., 0]
         loss = loss + config.mask * ((smooth - target.mask).abs() * counted).sum() / counted.sum().clamp(min=1)
     if target.photo is not None and colors is not None:
-        shared = counted * fragments.mask if target.mask is None else counted * fragments.mask * target.mask
+        shared = counted * fragments.mask
+        for given in (target.mask, target.weight):
+            shared = shared if given is None else shared * given
         render = interpolate(colors, surface.faces, fragments)
         loss = loss + config.photo * l1_ssim(render, target.photo, shared + 1e-6)
     return loss
@@ -273,10 +280,11 @@ def _geometry(
         loss = loss + config.depth * (robust * known).sum() / known.sum().clamp(min=1)
     if target.normal is not None:
         known = trust * (target.normal.square().sum(-1) > 0.25)
-        corners = surface.vertices[surface.faces.long()]
+        seen = known > 0  # of far more faces than pixels most are never looked at
+        corners = surface.vertices[surface.faces[fragments.face_ids[seen].long()].long()]
         cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        normals = torch.nn.functional.normalize(cross, dim=1)[fragments.face_ids.clamp(min=0).long()]
-        loss = loss + config.normal * ((1 - (normals * target.normal).sum(-1)) * known).sum() / known.sum().clamp(min=1)
+        away = 1 - (torch.nn.functional.normalize(cross, dim=1) * target.normal[seen]).sum(-1)
+        loss = loss + config.normal * (away * known[seen]).sum() / known.sum().clamp(min=1)
     return loss
 
 
@@ -305,7 +313,7 @@ def _check(targets: Sequence[ViewTarget]) -> None:
         given = [t for t in (target.mask, target.depth, target.normal, target.photo) if t is not None]
         if not given:
             raise ReconError(f"view {number} of the mesh refinement", found="nothing to compare")
-        for tensor in (*given, target.confidence):
+        for tensor in (*given, target.confidence, target.weight):
             if tensor is None:
                 continue
             if tensor.shape[:2] != (target.height, target.width):

@@ -14,13 +14,13 @@ from torch import Tensor
 from recon.errors import ReconError
 from recon.mesh.fit import FitConfig, fit_to_mesh, grid_around, start_from_mesh
 from recon.mesh.flexicubes import extract
-from recon.mesh.parameters import CubeParameters, section
-from recon.mesh.refine import RefineConfig, ViewTarget, refine, refine_levels
+from recon.mesh.parameters import CubeParameters, section, surface_of
+from recon.mesh.refine import RefineConfig, ViewTarget, compare, refine, refine_levels
 from recon.mesh.sections import capacity, choose_section, fits, parse_memory
 from recon.mesh.space import Space
 from recon.mesh.voxels import VoxelGrid
 from recon.render.distance import mean_distance
-from recon.render.mesh import antialias, interpolate, rasterize_mesh
+from recon.render.mesh import antialias, interpolate, opposite_vertices, rasterize_mesh
 
 LOW = torch.full((3,), -1.0)
 
@@ -215,3 +215,23 @@ def test_bad_input_is_named() -> None:
     for text in ("4", "-1GB", "0GB", "lots"):
         with pytest.raises(ReconError, match=r"mesh\.memory"):
             parse_memory(text)
+
+
+def test_pixels_that_do_not_count_have_no_say_in_colours() -> None:
+    (view,) = views(*blob(), 1)
+    assert view.photo is not None
+    counts = torch.ones(view.height, view.width)
+    counts[: view.height // 2] = 0
+    spoilt = view.photo.clone()
+    spoilt[: view.height // 2 - 12] = 1  # a window of SSIM reaches five pixels over the border
+    start = ball(0.6)
+    surface = surface_of(start.grid, start.values, training=True)
+    colors = torch.full_like(surface.vertices, 0.5)
+    opposite = opposite_vertices(surface.faces, len(surface.vertices))
+
+    def loss(photo: Tensor, weight: Tensor | None) -> float:
+        return float(compare(surface, opposite, colors, replace(view, photo=photo, weight=weight), RefineConfig(), 1.0))
+
+    # A millionth of every pixel counts, so that the weights never sum to 0.
+    assert loss(spoilt, counts) == pytest.approx(loss(view.photo, counts), abs=1e-4)
+    assert loss(spoilt, None) > loss(view.photo, None) + 0.01
