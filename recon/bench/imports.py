@@ -49,10 +49,11 @@ def main(options: Options) -> None:
     if unknown:
         raise ReconError("formats to import", found=unknown, wanted=", ".join((*INSTALLED, _TEXT)))
     extra = () if options.drop_outliers is None else ("--drop-outliers", str(options.drop_outliers))
-    memory = options.splats * 4 * (11 + 3 * (options.sh_degree + 1) ** 2) / 1e6
-    report = Report(f"{options.splats:,} Gaussians, harmonics of degree {options.sh_degree}: {memory:.0f} MB in memory")
+    report = Report(f"{options.splats:,} Gaussians, harmonics of degree {options.sh_degree}")
     rows: list[list[object]] = []
     for name in options.formats:
+        degree = 0 if name == "splat" else options.sh_degree
+        memory = options.splats * 4 * (11 + 3 * (degree + 1) ** 2) / 1e6
         with tempfile.TemporaryDirectory(prefix="recon-bench-", dir=options.folder) as folder:
             files = []
             for part, count in (("small", _FEW), ("large", options.splats)):
@@ -63,9 +64,9 @@ def main(options: Options) -> None:
                 FORMATS["usd" if name == _TEXT else name].write(scene, files[-1])
             begin = time.perf_counter()
             peak, size = grown_mb(files[0], files[1], Path(folder), extra), files[1].stat().st_size / 1e6
-            rows.append([name, size, peak, peak / size, peak / memory, time.perf_counter() - begin])
+            rows.append([name, size, memory, peak, peak / size, peak / memory, time.perf_counter() - begin])
             print(" ".join(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in rows[-1]), flush=True)
-    report.add(["format", "file MB", "most MB", "of the file", "of the splats", "s"], rows)
+    report.add(["format", "file MB", "in memory MB", "most MB", "of the file", "of the splats", "s"], rows)
     report.write(options.out, "imports")
 
 

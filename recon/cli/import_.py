@@ -123,7 +123,8 @@ class Import:
         from recon.io.nerfstudio_run import read_transform
         from recon.pipeline.importing import open_source
         from recon.scene.axes import parse_axes
-        from recon.scene.edit import centers, select
+        from recon.scene.edit import centers, select_from
+        from recon.scene.nodes import Splats
         from recon.scene.transform import Similarity, transform_splats
 
         source = open_source(self.source, self.drop_broken)
@@ -135,7 +136,9 @@ class Import:
             return None
         if self.drop_outliers is not None:
             kept = inliers(centers(source.splats), self.drop_outliers)
-            source = replace(source, splats=select(source.splats, kept))
+            family, params = source.splats.family, dict(source.splats.params)
+            source = replace(source, splats=Splats(family, {}))
+            source = replace(source, splats=select_from(family, params, kept))
         if self.axes is not None:
             turn = Similarity(1.0, parse_axes(self.axes), source.splats["sh_coeffs"].new_zeros(3).double())
             source = replace(source, splats=transform_splats(source.splats, turn, in_place=True))

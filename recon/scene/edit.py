@@ -28,6 +28,11 @@ def select(splats: Splats, keep: Tensor | slice) -> Splats:
     return replace(splats, params={name: value[keep] for name, value in splats.params.items()})
 
 
+def select_from(family: str, params: dict[str, Tensor], keep: Tensor) -> Splats:
+    """`select` for large splats: `params` is emptied, so that each of them is there twice only while it is cut down."""
+    return Splats(family, {name: params.pop(name)[keep] for name in tuple(params)})
+
+
 def select_points(points: Points, keep: Tensor | slice) -> Points:
     """Rows by mask, by index or, without a copy, by slice."""
     return Points(

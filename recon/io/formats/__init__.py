@@ -11,6 +11,7 @@ from recon.io.files import unreadable
 from recon.io.formats import colmap_folder, compressed_ply, glb, nerfstudio_folder, sog, splat, spz, tables, usd
 from recon.io.formats.format import Format, rows
 from recon.scene import Splats
+from recon.scene.edit import select_from
 
 FORMATS: dict[str, Format] = {
     "ply": tables.PLY,
@@ -79,8 +80,8 @@ def read_splats(path: Path, drop_broken: bool = False) -> Splats:
             fix="export the file again, or leave them out with --drop-broken",
         )
     family, params = splats.family, dict(splats.params)
-    del splats  # so that each parameter is there twice only while it is cut down
-    return Splats(family, {name: params.pop(name)[good] for name in tuple(params)})
+    del splats
+    return select_from(family, params, good)
 
 
 def _finite(splats: Splats) -> torch.Tensor:
