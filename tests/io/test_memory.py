@@ -45,8 +45,8 @@ def written(path: Path, kind: str, count: int, degree: int) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "degree", "options"), [
-    *((name, degree, ()) for name in ("ply", "compressed-ply", "spz", "spz4", "sog", "glb", "usd", "run")
-      for degree in (0, 3)),
+    *((name, 0, ()) for name in ("ply", "compressed-ply", "spz", "spz4", "sog", "glb", "usd", "run")),
+    *((name, 3, ()) for name in ("ply", "usd", "run")),
     ("splat", 0, ()),
     ("splat", 0, ("--axes", "x,-z,y")),
     ("ply", 3, ("--axes", "x,-z,y")),
