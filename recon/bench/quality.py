@@ -155,7 +155,7 @@ def _row(job: _Job, variant: str, seed: int, options: Options, journal: Journal,
             "key": key, "commit": commit(), "psnr": test["psnr"], "ssim": test["ssim"],
             "views": {name: one["psnr"] for name, one in test["views"].items()},
             "seconds": done.info["optimize_seconds"], "primitives": done.primitives,
-            "memory_mb": done.info["peak_memory_mb"],
+            "memory_mb": done.info["peak_memory_mb"], **({"lpips": test["lpips"]} if "lpips" in test else {}),
         }  # fmt: skip
         truth = Truth.of(Path(plain["images"])) if isinstance(plain["images"], str) else None
         if truth is not None:
@@ -183,7 +183,7 @@ def _picture(row: Row, done: Done, out: Path, others: Sequence[Row]) -> None:
 
 
 QUALITY = ("capture", "photos", "variant", "PSNR dB", "worst tenth of views", "SSIM", "optimisation s", "primitives",
-           "peak MB", "floating", "haze", "depth within 2 %")  # fmt: skip
+           "peak MB", "LPIPS", "floating", "haze", "depth within 2 %")  # fmt: skip
 Cell = tuple[str, int]
 
 
@@ -218,7 +218,7 @@ def _quality(rows: Sequence[Row], variants: Sequence[str]) -> Iterator[list[obje
                 *(statistics.mean(row[name] for row in found) for name in ("seconds", "primitives", "memory_mb")),
                 *(
                     f"{statistics.mean(row[name] for row in found):.3f}" if name in found[0] else ""
-                    for name in ("floating", "haze", "depth")
+                    for name in ("lpips", "floating", "haze", "depth")
                 ),
             ]  # fmt: skip
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import ReconError
+from recon.evaluate.perceptual import lpips
 from recon.io.images import load_image
 from recon.render.image_loss import l1_ssim
 from recon.scene import View
@@ -89,15 +90,19 @@ def evaluate_views(
     """Metrics of `render` over `views`, those without a photo left out; `keep` receives every comparison.
 
     background: see `compare`.
-    Returns `{"psnr": mean dB, "ssim": mean, "views": {name: {"psnr", "ssim"}}}`, empty when no view has a photo.
+    Returns `{"psnr": mean dB, "ssim": mean, "views": {name: {"psnr", "ssim"}}}`, empty when no view has a photo; and
+    "lpips" where its weights are at hand.
     """
     measured: dict[str, dict[str, float]] = {}
+    distance = lpips()
     for view in views:
         if view.photo is None:
             continue
         with torch.no_grad():
             comparison = compare(view, render(view), background)
         measured[view.name] = {"psnr": comparison.psnr, "ssim": comparison.ssim}
+        if distance is not None:
+            measured[view.name]["lpips"] = distance(comparison.rendered, comparison.photo)
         if keep is not None:
             keep(comparison)
     return summarize(measured)

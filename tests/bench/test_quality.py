@@ -46,7 +46,7 @@ def test_rows_are_kept_and_not_run_again(
         ["+ opacity decay", "+ dropout"],
         ["cap", "+ opacity decay"],
     ]
-    assert all("±" in row[3] for row in tables[0]["rows"]) and all(float(row[9]) <= 1 for row in tables[0]["rows"])
+    assert all("±" in row[3] for row in tables[0]["rows"]) and all(float(row[10]) <= 1 for row in tables[0]["rows"])
     assert len(list((out / "worst").glob("ball-3-*.png"))) == 3
     lines = (out / "rows.jsonl").read_text().splitlines()
     assert len(lines) == 6
