@@ -17,6 +17,7 @@ from torch import Tensor
 from recon.bench.measure import machine, peak_growth_mb, peak_memory_mb
 from recon.bench.report import Report
 from recon.errors import ReconError
+from recon.geometry import triangles
 from recon.mesh.fit import FitConfig, fit_to_mesh, grid_around, start_from_mesh
 from recon.mesh.flexicubes import extract
 from recon.mesh.parameters import CubeParameters
@@ -195,9 +196,7 @@ def _picture(folder: Path | None, name: str, state: CubeParameters) -> None:
     import imageio.v3 as imageio
 
     surface = state.surface()
-    corners = surface.vertices[surface.faces.long()]
-    cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = torch.nn.functional.normalize(cross, dim=1)
+    normals = triangles.normals(surface.vertices[surface.faces.long()])
     light = torch.nn.functional.normalize(torch.tensor([0.5, 0.8, 0.6]), dim=0)
     shade = (0.25 + 0.75 * (normals @ light).clamp(min=0))[:, None, None].expand(-1, 3, 3)
     size, pose = 640, camera(torch.tensor([1.6, 1.1, 2.2]))

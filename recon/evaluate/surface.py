@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from recon.errors import ReconError
+from recon.geometry import triangles
 from recon.render.distance import nearest, sample_surface
 
 SHARES = (0.005, 0.01, 0.02)
@@ -89,7 +89,4 @@ def compare_surfaces(
 
 
 def _normals(surface: Surface) -> Tensor:
-    corners = surface[0][surface[1].long()]
-    return torch.nn.functional.normalize(
-        torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), dim=1
-    )
+    return triangles.normals(surface[0][surface[1].long()])

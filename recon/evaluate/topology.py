@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
+from recon.geometry.graph import connected
 from recon.scene.nodes import Mesh
 
 _PAIRS = 1 << 20  # pairs of triangles that are looked at together
@@ -62,11 +61,11 @@ def topology(mesh: Mesh) -> Topology:
     ends = np.stack([edges // len(vertices), edges % len(vertices)], 1)
     _, repeats = np.unique(directed[:, 0] * len(vertices) + directed[:, 1], return_counts=True)
     open_edges = ends[counts == 1]
-    part = _connected(len(vertices), ends)
+    part = connected(len(vertices), ends)
     corners = vertices[faces]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     by_part = np.bincount(part[faces[:, 0]], areas)
-    loops = _connected(len(vertices), open_edges)[open_edges[:, 0]] if len(open_edges) else np.zeros(0)
+    loops = connected(len(vertices), open_edges)[open_edges[:, 0]] if len(open_edges) else np.zeros(0)
     return Topology(
         triangles=len(faces),
         vertices=len(vertices),
@@ -79,12 +78,6 @@ def topology(mesh: Mesh) -> Topology:
         flipped_edges=int((repeats > 1).sum()),
         self_intersections=self_intersections(vertices, faces),
     )
-
-
-def _connected(count: int, links: np.ndarray) -> np.ndarray:
-    graph = coo_matrix((np.ones(len(links), bool), (links[:, 0], links[:, 1])), (count, count))
-    labels: np.ndarray = connected_components(graph, directed=False)[1]
-    return labels
 
 
 def self_intersections(vertices: np.ndarray, faces: np.ndarray) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, normalize
 
 from recon.config import config
+from recon.geometry import triangles
 from recon.mesh.views import SurfaceView
 from recon.render.adam import adam_step
 from recon.render.mesh import homogeneous_pixels, interpolate, rasterize_mesh
@@ -48,7 +49,7 @@ def bake(mesh: Mesh, views: Sequence[SurfaceView], size: int, config: BakeConfig
     chart = rasterize_mesh(corners, mesh.faces, torch.eye(4), torch.eye(3), size, size)
     covered = chart.mask
     place = interpolate(mesh.vertices, mesh.faces, chart)[covered]
-    normal = _face_normals(mesh)[chart.face_ids[covered].long()]
+    normal = triangles.normals(mesh.vertices[mesh.faces])[chart.face_ids[covered].long()]
     texture = interpolate(mesh.colors, mesh.faces, chart)
     texture[covered], shown = _blend(mesh, views, place, normal, texture[covered], config)
     refined = _refined(mesh, views, _dilated(texture, covered, config.dilation), config)
@@ -56,11 +57,6 @@ def bake(mesh: Mesh, views: Sequence[SurfaceView], size: int, config: BakeConfig
     seen = torch.zeros_like(covered)
     seen[covered] = shown
     return _dilated(torch.where(seen[..., None], refined, texture), covered, config.dilation)
-
-
-def _face_normals(mesh: Mesh) -> Tensor:
-    corners = mesh.vertices[mesh.faces]
-    return normalize(torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), dim=1)
 
 
 def _blend(

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from recon.config import config
 from recon.errors import ReconError
+from recon.geometry import triangles
 from recon.mesh.bake import BakeConfig, bake
 from recon.mesh.between import BetweenConfig
 from recon.mesh.clean import compact, large_parts
@@ -201,8 +202,7 @@ def mesh_of(state: CubeParameters, space: Space, min_part: float, fill: float) -
 
 def vertex_normals(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
     """[V, 3] unit normals, means of the faces' by area; up where all cancel, so that every normal has unit length."""
-    corners = vertices[faces]
-    cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    cross = triangles.crosses(vertices[faces])
     total = torch.zeros_like(vertices)
     for k in range(3):
         total.index_add_(0, faces[:, k], cross)

@@ -6,23 +6,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.geometry import triangles
+from recon.geometry.graph import connected
+
 
 def face_areas(vertices: Tensor, faces: Tensor) -> Tensor:
     """[F], square scene units; vertices [V, 3], faces [F, 3]."""
-    corners = vertices[faces.long()]
-    return torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1) / 2
+    return triangles.crosses(vertices[faces.long()]).norm(dim=1) / 2
 
 
 def parts_of(vertex_count: int, faces: Tensor) -> Tensor:
     """[F] int64: which connected part a face belongs to, by shared vertices, counted from 0."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     index = faces.long().numpy()
     links = np.concatenate([index[:, :2], index[:, 1:]])
-    graph = coo_matrix((np.ones(len(links), bool), (links[:, 0], links[:, 1])), (vertex_count, vertex_count))
-    _, labels = connected_components(graph, directed=False)
-    _, part = np.unique(labels[index[:, 0]], return_inverse=True)
+    _, part = np.unique(connected(vertex_count, links)[index[:, 0]], return_inverse=True)
     return torch.from_numpy(part.astype(np.int64))
 
 

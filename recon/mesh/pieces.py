@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from recon.geometry.graph import connected
 from recon.mesh.sight import sight
 from recon.mesh.views import SurfaceView
 
@@ -53,11 +53,10 @@ def photo_pieces(vertices: Tensor, faces: Tensor, views: Sequence[SurfaceView]) 
     score, pairs = torch.stack(scores, 1), _neighbors(faces)
     label = _agreed(score, pairs)
     shown = score.isfinite().any(1)
-    a, b = pairs[(label[pairs[:, 0]] == label[pairs[:, 1]]) & shown[pairs].all(1)].unbind(1)
+    together = pairs[(label[pairs[:, 0]] == label[pairs[:, 1]]) & shown[pairs].all(1)]
     rows = shown.nonzero()[:, 0]
-    return Pieces(
-        rows, _connected(len(faces), a, b)[rows].unique(return_inverse=True)[1], torch.stack(corners)[label[rows], rows]
-    )
+    part = torch.from_numpy(connected(len(faces), together.numpy())).long()[rows]
+    return Pieces(rows, part.unique(return_inverse=True)[1], torch.stack(corners)[label[rows], rows])
 
 
 def _agreed(score: Tensor, pairs: Tensor) -> Tensor:
@@ -84,12 +83,3 @@ def _neighbors(faces: Tensor) -> Tensor:
     order = key.argsort(stable=True)
     same = key[order][1:] == key[order][:-1]
     return torch.stack([owner[order][:-1][same], owner[order][1:][same]], 1)
-
-
-def _connected(count: int, a: Tensor, b: Tensor) -> Tensor:
-    """[count] int64, the part that each node belongs to; a, b: [E] ends of edges."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(a), np.int8), (a.numpy(), b.numpy())), shape=(count, count))
-    return torch.from_numpy(connected_components(graph, directed=False)[1].astype(np.int64))

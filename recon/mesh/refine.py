@@ -17,6 +17,7 @@ from torch.nn.functional import max_pool2d
 
 from recon.config import config
 from recon.errors import ReconError
+from recon.geometry import triangles
 from recon.mesh.flexicubes import Surface, sign_loss
 from recon.mesh.parameters import CubeParameters, Section, surface_of
 from recon.mesh.sections import choose_section, fits, has_room, inner_faces
@@ -282,8 +283,7 @@ def _geometry(
         known = trust * (target.normal.square().sum(-1) > 0.25)
         seen = known > 0  # of far more faces than pixels most are never looked at
         corners = surface.vertices[surface.faces[fragments.face_ids[seen].long()].long()]
-        cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        away = 1 - (torch.nn.functional.normalize(cross, dim=1) * target.normal[seen]).sum(-1)
+        away = 1 - (triangles.normals(corners) * target.normal[seen]).sum(-1)
         loss = loss + config.normal * (away * known[seen]).sum() / known.sum().clamp(min=1)
     return loss
 

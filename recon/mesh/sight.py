@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from recon.geometry import triangles
 from recon.mesh.views import SurfaceView
 from recon.render.mesh import homogeneous_pixels, rasterize_mesh
 
@@ -44,8 +45,7 @@ def sight(vertices: Tensor, faces: Tensor, view: SurfaceView) -> Sight:
     middle = places.mean(1)
     at = homogeneous_pixels(middle, *camera)
     within, pixel = view.pixels(at)
-    normal = normalize(torch.linalg.cross(places[:, 1] - places[:, 0], places[:, 2] - places[:, 0]), dim=1)
-    cosine = (normal * normalize(view.center - middle, dim=1)).sum(1)
+    cosine = (triangles.normals(places) * normalize(view.center - middle, dim=1)).sum(1)
     focal = view.K.diagonal()[:2].prod().sqrt()
     slack = _SLACK_PX * at[:, 2] / focal * (1 + 1 / cosine.abs().clamp(min=_SLANTED))
     free = within & ((front[pixel] == 0) | (at[:, 2] < front[pixel] + slack))

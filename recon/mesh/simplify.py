@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import ReconError
+from recon.geometry.graph import connected
 
 
 def simplify(vertices: Tensor, faces: Tensor, budget: int) -> tuple[Tensor, Tensor]:
@@ -45,18 +46,14 @@ def manifold(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     good = np.fromiter((k in pairs for k in key[a].tolist()), bool, len(a)) & (start[a] == end[b])
     a, b = a[good], b[good]
 
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     def following(half: np.ndarray) -> np.ndarray:
         return half - half % 3 + (half % 3 + 1) % 3
 
     # Corner h of a face is the start of half edge h. Across a good edge, start of one is the end of the other.
-    rows, columns = np.concatenate([a, following(a)]), np.concatenate([following(b), b])
+    links = np.stack([np.concatenate([a, following(a)]), np.concatenate([following(b), b])], 1)
     touching = _touching(key, start < end)
     while True:
-        graph = coo_matrix((np.ones(len(rows), bool), (rows, columns)), (3 * count, 3 * count))
-        _, fan = connected_components(graph, directed=False)
+        fan = connected(3 * count, links)
         # Corners at the lower and at the upper end of the edges that four faces share.
         ahead = start[touching] < end[touching]
         corners = np.stack(
@@ -65,7 +62,7 @@ def manifold(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
         sewn = _sewn(corners, fan)
         if not len(sewn):
             break
-        rows, columns = np.concatenate([rows, sewn[:, 0]]), np.concatenate([columns, sewn[:, 1]])
+        links = np.concatenate([links, sewn])
     _, first, corner = np.unique(fan, return_index=True, return_inverse=True)
     return vertices[torch.from_numpy(start[first])], torch.from_numpy(corner.reshape(-1, 3).astype(np.int64))
 

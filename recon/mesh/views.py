@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import ReconError
+from recon.geometry import triangles
 from recon.geometry.camera import pixel_grid, unproject
 from recon.io.images import load_image
 from recon.render.mesh import homogeneous_pixels, rasterize_mesh
@@ -174,9 +175,7 @@ def mesh_views(vertices: Tensor, faces: Tensor, views: Sequence[View], *, covera
     """
     if not views:
         raise ReconError("a mesh", found="no training views", wanted="at least one", fix="set views.train")
-    corners = vertices[faces.long()]
-    cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals, found = torch.nn.functional.normalize(cross, dim=1), []
+    normals, found = triangles.normals(vertices[faces.long()]), []
     for view in views:
         camera, pose = view.camera, view.world_to_camera.float()
         seen = rasterize_mesh(vertices, faces, pose, camera.K.float(), camera.width, camera.height)

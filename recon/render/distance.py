@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recon.geometry import triangles
 from recon.render.library import kernels, pointer
 
 
@@ -83,7 +84,7 @@ def signed_distance(points: Tensor, vertices: Tensor, faces: Tensor) -> Tensor:
 def sample_surface(vertices: Tensor, faces: Tensor, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Points spread over the surface by area, and their faces: [count, 3], [count]; differentiable in vertices."""
     corners = vertices[faces.long()]
-    areas = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1).detach()
+    areas = triangles.crosses(corners).norm(dim=1).detach()
     rng = torch.Generator().manual_seed(seed)
     ladder = areas.double().cumsum(0)
     # One draw per equal share of the area: less noise than independent draws, still uniform.

@@ -29,27 +29,29 @@ from recon.scene import Photo, Scene, View
 
 WIDTH, HEIGHT = 320, 240
 
-VGGT = """
+LOADED = """
 import torch
-class VGGT(torch.nn.Module):
+class Loaded(torch.nn.Module):
     @classmethod
     def from_pretrained(cls, folder):
         model = cls()
         model.said = torch.load(folder + "/said.pt")
         return model
+"""
+VGGT = (
+    LOADED
+    + """
+class VGGT(Loaded):
     def forward(self, images):
         points, confidence = self.said["points"], self.said["confidence"]
         assert images.shape == (len(points), 3, 392, 518) and 0 <= images.min() and images.max() <= 1
         return {"world_points": points[None], "world_points_conf": confidence[None]}
 """
-DUST3R = """
-import torch
-class AsymmetricCroCo3DStereo(torch.nn.Module):
-    @classmethod
-    def from_pretrained(cls, folder):
-        model = cls()
-        model.said = torch.load(folder + "/said.pt")
-        return model
+)
+DUST3R = (
+    LOADED
+    + """
+class AsymmetricCroCo3DStereo(Loaded):
     def forward(self, first, second):
         said, (i, j) = self.said, (first["idx"], second["idx"])
         assert first["img"].shape == (1, 3, 384, 512) and first["img"].min() < 0
@@ -58,16 +60,13 @@ class AsymmetricCroCo3DStereo(torch.nn.Module):
         return ({"pts3d": mine[None], "conf": said["confidence"][i][None]},
                 {"pts3d_in_other_view": theirs[None], "conf": said["confidence"][j][None] - 0.1 * abs(i - j)})
 """
+)
 MAST3R = DUST3R.replace("AsymmetricCroCo3DStereo", "AsymmetricMASt3R")
-DEPTH_ANYTHING = """
-import torch
+DEPTH_ANYTHING = (
+    LOADED
+    + """
 from types import SimpleNamespace
-class DepthAnything3(torch.nn.Module):
-    @classmethod
-    def from_pretrained(cls, folder):
-        model = cls()
-        model.said = torch.load(folder + "/said.pt")
-        return model
+class DepthAnything3(Loaded):
     def inference(self, image, process_res):
         points, poses = self.said["points"], self.said["poses"]
         assert len(image) == len(points) and process_res == max(image[0].shape)
@@ -77,6 +76,7 @@ class DepthAnything3(torch.nn.Module):
         conf = self.said["confidence"].numpy()
         return SimpleNamespace(depth=depth.numpy(), conf=conf, extrinsics=rough, intrinsics=K)
 """
+)
 PACKAGES = {
     "vggt/models/vggt": VGGT, "dust3r/model": DUST3R, "mast3r/model": MAST3R, "depth_anything_3/api": DEPTH_ANYTHING,
 }  # fmt: skip
