@@ -20,22 +20,19 @@ class Pairs:
     out: Path
     """Folder for the pairs, a file for each scene."""
     scenes: int = 64
-    """Scenes to learn from that are trained shortly, about 5 s each."""
+    """Scenes to learn from that are trained shortly, about 8 s each."""
     long: int = 64
-    """Scenes to learn from that are trained for long, about 20 s each."""
+    """Scenes to learn from that are trained for long, about 30 s each."""
     validation: int = 24
-    """Scenes of other shapes, prints and cameras to validate on; every third is trained for long."""
+    """Scenes of other shapes, prints and cameras to validate on; every second is trained for long."""
+    workers: int = 1
+    """Scenes at a time, each on one thread. The pairs are the same for any number."""
 
     def run(self) -> int:
         """Returns the exit code."""
-        from rich.progress import track
+        from recon.learn.pairs import fill, wanted
 
-        from recon.learn.pairs import make_pairs, path_of, wanted, write_pairs
-
-        for split, number in track(wanted(self.scenes, self.long, self.validation), description="pairs"):
-            path = path_of(self.out, split, number)
-            if not path.is_file():
-                write_pairs(path, make_pairs(number, split))
+        fill(self.out, wanted(self.scenes, self.long, self.validation), self.workers)
         print(f"{self.scenes + self.long} scenes to learn from and {self.validation} to validate on in {self.out}")
         return 0
 

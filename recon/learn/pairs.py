@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +26,7 @@ from recon.render.rasterize import rasterize
 from recon.scene import Node, Photo, Scene, Splats, View
 from recon.splats.config import SplatsConfig
 
-FORMAT = 1
+FORMAT = 2
 """Files of another one are made anew."""
 REFERENCES = 4
 """Photos that are warped into a new view, the nearest ones."""
@@ -46,10 +47,8 @@ class Plan:
     """Shares of the training after which new views are rendered."""
 
 
-SHORT_PLAN = Plan(
-    ((128, 96), (144, 108), (160, 120), (192, 128), (112, 144)), (3, 3, 4, 6, 6, 9), (150, 300, 500, 800), 4, (0.4, 1.0)
-)
-LONG_PLAN = Plan(((192, 144), (208, 160), (144, 192)), (3, 3, 4, 6, 6, 9), (1000, 1500, 2000), 6, (0.6, 1.0))
+SHORT_PLAN = Plan(((160, 128), (176, 132), (192, 128), (128, 160)), (3, 3, 4, 6, 6, 9), (300, 500, 800), 6, (0.5, 1.0))
+LONG_PLAN = Plan(((240, 180), (256, 192), (192, 240)), (3, 3, 4, 6, 6, 9), (1000, 1500, 2000), 8, (0.45, 0.7, 1.0))
 
 
 @dataclass(frozen=True)
@@ -76,12 +75,12 @@ def path_of(folder: Path, split: Literal["train", "val"], number: int) -> Path:
 def wanted(scenes: int, long: int, validation: int) -> list[tuple[Literal["train", "val"], int]]:
     """Splits and numbers of the scenes to make, mixed, so that a part of them is of use.
 
-    `scenes` that are trained shortly and `long` ones to learn from; of `validation` ones every third is a long one.
+    `scenes` that are trained shortly and `long` ones to learn from; of `validation` ones every second is a long one.
     """
     marks: list[tuple[float, Literal["train", "val"], int]] = []
     marks += [((k + 1) / scenes, "train", k) for k in range(scenes)]
     marks += [((k + 1) / long, "train", LONG + k) for k in range(long)]
-    numbers = [LONG + k // 3 if k % 3 == 0 else k - k // 3 - 1 for k in range(validation)]
+    numbers = [(0 if k % 2 else LONG) + k // 2 for k in range(validation)]
     marks += [((k + 0.5) / validation, "val", number) for k, number in enumerate(numbers)]
     return [(split, number) for _, split, number in sorted(marks)]
 
@@ -105,10 +104,27 @@ def write_pairs(path: Path, pairs: Pairs) -> None:
     making.replace(path)
 
 
+def fill(folder: Path, scenes: Sequence[tuple[Literal["train", "val"], int]], workers: int) -> None:
+    """Make and write the pairs of `scenes` that are not in `folder` yet, `workers` at a time, each on one thread."""
+    from rich.progress import track
+
+    left = [(folder, split, number) for split, number in scenes if not path_of(folder, split, number).is_file()]
+    # Spawned, because a fork of a process whose threads have run hangs in OpenMP.
+    with get_context("spawn").Pool(workers) as pool:
+        for _ in track(pool.imap(_make_file, left), "pairs", len(left)):
+            pass
+
+
+def _make_file(task: tuple[Path, Literal["train", "val"], int]) -> None:
+    folder, split, number = task
+    torch.set_num_threads(1)
+    write_pairs(path_of(folder, split, number), make_pairs(number, split))
+
+
 def make_pairs(number: int, split: Literal["train", "val"]) -> Pairs:
     """The pairs of scene `number`: of a familiar one to learn from, of a novel one to validate on.
 
-    About 5 s on one thread of a CPU, 20 s for one that is trained for long. The result depends on the arguments alone.
+    About 8 s on one thread of a CPU, 30 s for one that is trained for long. The result depends on the arguments alone.
     """
     from recon_datasets.varied import familiar, novel
 
@@ -138,13 +154,13 @@ def _capture(
 
     layout = ("arc", "arc", "orbit", "forward")[random.integers(4)]
     seed = int(random.integers(1 << 20))
-    total = 2 * count + 1
+    total = 4 * count + 1
     cameras = cameras_of(model, total, width, height, seed, layout)  # type: ignore[arg-type]
-    odd = [k for k in range(total) if k % 2 == 0]  # between the training views, and one beyond either end
-    test = set(random.choice(odd, min(new_views, len(odd)), replace=False).tolist())
+    new = [k for k in range(total) if k % 4 != 2]  # three between neighbours, and two beyond either end
+    test = set(random.choice(new, min(new_views, len(new)), replace=False).tolist())
     views, images, truth = [], {}, {}
     for k, camera in enumerate(cameras):
-        if k % 2 == 0 and k not in test:
+        if k % 4 != 2 and k not in test:
             continue
         rgb = render_view(model, camera, 4, seed=k).rgb  # type: ignore[arg-type]
         name = f"{k:04d}.png"

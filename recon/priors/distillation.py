@@ -16,17 +16,23 @@ from recon.scene.nodes import View
 
 @config
 class DistillationConfig(LatentConfig):
-    """Gradients by Stable Diffusion, as in DreamFusion (Poole et al. 2023) and ProlificDreamer (Wang et al. 2023)."""
+    """Gradients by Stable Diffusion, as in DreamFusion (Poole et al. 2023), ProlificDreamer (Wang et al. 2023) and
+    Sparse3D (Zou et al. 2023)."""
 
     packages: ClassVar[tuple[str, ...]] = ("diffusers", "transformers", "peft")
     model: ClassVar[str] = "stabilityai/stable-diffusion-2-1-base"
 
     name: Literal["distillation"] = "distillation"
-    form: Literal["sds", "variational"] = "sds"
+    form: Literal["sds", "variational", "category"] = "sds"
     """`sds`: away from the noise that was added. `variational`: away from what a LoRA, which learns the renders as they
-    come, takes for noise: less blur and less colour at common text scales. It does not know the camera."""
+    come, takes for noise: less blur and less colour at common text scales. It does not know the camera. `category`:
+    away from what the model takes for noise in any picture of the kind that `category` names, so that what
+    `prompt` says beyond that is learnt, without random noise in the gradient (C-SDS)."""
     prompt: str = "a photo"
     """What the scene shows."""
+    category: str = ""
+    """What kind of thing the scene shows, such as "a photo of a chair" with the prompt "a wooden chair in a bright
+    room"; of the category form, and other than `prompt`."""
     text_scale: Annotated[float, Field(ge=0)] = 7.5
     """Classifier-free guidance; ProlificDreamer's value. DreamFusion takes 100."""
     first_noise: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -41,6 +47,8 @@ class DistillationConfig(LatentConfig):
     def __post_init__(self) -> None:
         if not self.least_noise < min(self.first_noise, self.last_noise):
             raise ValueError(f"least_noise is {self.least_noise}; wanted less than first_noise and last_noise")
+        if self.form == "category" and self.category in ("", self.prompt):
+            raise ValueError(f"category is {self.category!r}; wanted the kind of thing that `prompt` tells more about")
 
     def load(self, device: torch.device) -> Distillation:
         """The network on `device`; see `PriorConfig.load`."""
@@ -53,7 +61,7 @@ class Distillation:
 
     def __init__(self, config: DistillationConfig, device: torch.device) -> None:
         self.config, self.net = config, LatentDiffusion(config, device)
-        self.nothing = self.net.embed("")
+        self.nothing, self.category = self.net.embed(""), self.net.embed(config.category)
         self.learner: torch.optim.Adam | None = None
         if config.form == "variational":
             add_lora(self.net.unet, config.lora)
@@ -88,7 +96,9 @@ class Distillation:
         return plain + self.config.text_scale * (told - plain)
 
     def _expected(self, noisy: Tensor, noise: Tensor, t: int) -> Tensor:
-        return noise.float() if self.learner is None else self.net.predict(noisy, t)[0]
+        if self.config.form == "sds":
+            return noise.float()
+        return self.net.predict(noisy, t, self.category if self.config.form == "category" else None)[0]
 
     def _learn(self, noisy: Tensor, noise: Tensor, t: int) -> None:
         """One step of the LoRA towards the noise in this render."""

@@ -21,6 +21,7 @@ PRIORS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "video": (tiny_models.save_animate_diff, "name: video, steps: 2, strength: 0.6, frames: 2, multiple: 4"),
     "sds": (STABLE, "name: distillation"),
     "variational": (STABLE, "name: distillation, form: variational, lora: {rank: 2}"),
+    "category": (STABLE, "name: distillation, form: category, prompt: a red chair, category: a chair"),
     "depth": (tiny_models.save_depth_model, "name: depth"),
     "normals": (tiny_models.save_normals_pipeline, "name: normals, steps: 1, max_side: 32"),
 }

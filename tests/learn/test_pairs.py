@@ -28,7 +28,7 @@ def test_pairs_follow_from_the_number_of_the_scene(tiny: None) -> None:
     assert first.layers.shape == (4, LAYERS, 48, 64) and first.truth.shape == (4, 3, 48, 64)
     assert (first.layers == again.layers).all() and (first.truth == again.truth).all()
     assert (first.truth[:1] != other.truth[:1]).mean() > 0.5, "validation is on other scenes"
-    assert first.stage.tolist() == pytest.approx([0.4, 0.4, 1, 1])
+    assert first.stage.tolist() == pytest.approx([0.5, 0.5, 1, 1])
     # Where a photo is warped to, it is nearer to the truth there than to the truth elsewhere.
     layers, truth = first.layers[2:].astype(float), first.truth[2:].astype(float)
     seen = layers[:, 8] > 0
@@ -56,7 +56,7 @@ def test_a_part_of_the_scenes_has_its_share_of_validation() -> None:
     order = wanted(40, 10, 9)
     learnt = [number for split, number in order if split == "train"]
     assert sorted(learnt) == [*range(40), *range(LONG, LONG + 10)]
-    assert sorted(number for split, number in order if split == "val") == [*range(6), *range(LONG, LONG + 3)]
+    assert sorted(number for split, number in order if split == "val") == [*range(4), *range(LONG, LONG + 5)]
     half = order[: len(order) // 2]
     assert 3 <= [split for split, _ in half].count("val") <= 6
     assert 3 <= sum(split == "train" and number >= LONG for split, number in half) <= 7

@@ -139,9 +139,10 @@ def test_difix_learns_pairs(stable: Path) -> None:
     assert error() == pytest.approx(after, rel=1e-4)
 
 
-@pytest.mark.parametrize("form", ["sds", "variational"])
+@pytest.mark.parametrize("form", ["sds", "variational", "category"])
 def test_distillation_gives_gradients_of_the_renders_size(stable: Path, form: Any) -> None:
-    prior = DistillationConfig(checkpoint=stable, form=form, lora=LoraSettings(rank=2)).load(CPU)
+    config = DistillationConfig(checkpoint=stable, form=form, category="a thing", lora=LoraSettings(rank=2))
+    prior = config.load(CPU)
     assert isinstance(prior, ScorePrior) and not isinstance(prior, RepairPrior)
     asked = request()
 
@@ -150,20 +151,31 @@ def test_distillation_gives_gradients_of_the_renders_size(stable: Path, form: An
 
     found = gradient(0.3)
     assert found.shape == asked.render.shape and found.isfinite().all() and bool(found.abs().max() > 0)
-    if form == "sds":
-        torch.testing.assert_close(gradient(0.3), found)
-    else:
+    if form == "variational":
         assert not torch.allclose(gradient(0.3), found)  # it has learnt this render in the meantime
+    else:
+        torch.testing.assert_close(gradient(0.3), found)
     assert not torch.allclose(gradient(0.6), found)
 
 
 def test_distillation_descends_towards_what_the_model_expects(stable: Path) -> None:
-    prior = DistillationConfig(checkpoint=stable, text_scale=1.0).load(CPU)
     asked = request()
-    # A model that takes everything for noise pulls latents towards nothing, one that sees the noise alone nowhere.
-    prior._seen = lambda noisy, t: prior.net.noise_like(noisy, 0)  # type: ignore[method-assign]
-    prior._expected = lambda noisy, noise, t: prior.net.noise_like(noisy, 0)  # type: ignore[method-assign]
-    assert float(prior.gradient(asked.render, asked.alpha, asked.camera, 0.0).abs().max()) == 0
+
+    def largest(prompt: str) -> float:
+        config = DistillationConfig(
+            checkpoint=stable, form="category", prompt=prompt, category="a thing", text_scale=1.0
+        )  # fmt: skip
+        prior = config.load(CPU)
+        prior.net.prompt = prior.net.embed(prompt.removesuffix("."))
+        return float(prior.gradient(asked.render, asked.alpha, asked.camera, 0.0).abs().max())
+
+    # Where the scene is expected to show what its category does, nothing is left but rounding.
+    assert largest("a thing.") < 1e-3 * largest("a blue thing on a table")
+
+
+def test_a_category_says_less_than_the_prompt(stable: Path) -> None:
+    with pytest.raises(ValueError, match="category"):
+        DistillationConfig(checkpoint=stable, form="category", category="a photo")
 
 
 def test_levels_of_noise_must_fit(stable: Path) -> None:

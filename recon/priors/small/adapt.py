@@ -12,7 +12,7 @@ from torch import Tensor
 from recon.config import config
 from recon.priors.protocol import Pair
 from recon.priors.small.inputs import LAYERS, layers_of
-from recon.priors.small.network import MULTIPLE, Restorer
+from recon.priors.small.network import Restorer
 from recon.priors.small.objective import guess, objective
 
 
@@ -37,7 +37,7 @@ def adapt(network: Restorer, pairs: Sequence[Pair], settings: AdaptSettings) -> 
     """Train `network` on crops of `pairs`, mirrored at random; afterwards it is frozen again."""
     generator = torch.Generator().manual_seed(settings.seed)
     planes = [torch.cat([layers_of(pair.request), pair.truth.permute(2, 0, 1)]) for pair in pairs]
-    side = min([settings.crop, *(min(one.shape[1:]) for one in planes)]) // MULTIPLE * MULTIPLE
+    side = min([settings.crop, *(min(one.shape[1:]) for one in planes)]) // network.multiple * network.multiple
     network.requires_grad_(True)
     optimizer = torch.optim.Adam(network.parameters(), settings.rate, (0.9, 0.99))
     with torch.enable_grad():

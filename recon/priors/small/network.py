@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from recon.config import config
 from recon.priors.small.inputs import FIRST, LAYERS, SECOND
 
-MULTIPLE = 8
-"""Sides of its pictures are multiples of this, px."""
 _SHUFFLE = 2
 _HEADS = 3 + 3 + 2  # shares of render, first and second photo; what is added; error and gate
 
@@ -22,7 +20,7 @@ _HEADS = 3 + 3 + 2  # shares of render, first and second photo; what is added; e
 class NetworkConfig:
     """Size of the network, and what it is."""
 
-    widths: tuple[int, ...] = (48, 80, 128)
+    widths: tuple[int, ...] = (48, 80, 128, 192)
     """Channels at a half, a quarter, ... of the resolution."""
     blocks: int = 2
     """Residual blocks at each resolution, on the way down and on the way up."""
@@ -76,8 +74,13 @@ class Restorer(nn.Module):
         start = torch.tensor([3.0, 0, 0, 0, 0, 0, -3, 0])
         self.leave.bias.data = start.repeat_interleave(_SHUFFLE**2)
 
+    @property
+    def multiple(self) -> int:
+        """Sides of its pictures are multiples of this, px."""
+        return _SHUFFLE * 2 ** (len(self.config.widths) - 1)
+
     def forward(self, layers: Tensor, noisy: Tensor | None = None, sigma: Tensor | None = None) -> Restored:
-        """layers: [B, 13, H, W] in [0, 1], sides multiples of 8 (of 2^levels in general).
+        """layers: [B, 13, H, W] in [0, 1], sides multiples of `multiple`.
 
         noisy: [B, 3, H, W], the scaled correction with noise of standard deviation sigma [B], of diffusion models.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recon.priors.small.network import MULTIPLE, Restored, Restorer
+from recon.priors.small.network import Restored, Restorer
 
 SCALE = 0.15
 """Standard deviation of corrections, about; they are divided by it before noise is added."""
@@ -20,7 +20,7 @@ def restore(network: Restorer, layers: Tensor, steps: int = 1, seed: int = 0) ->
     steps: of a diffusion model (deterministic DDIM steps from noise, evenly spaced in the logarithm of the noise).
     """
     height, width = layers.shape[2:]
-    grown = [-side % MULTIPLE for side in (width, height)]
+    grown = [-side % network.multiple for side in (width, height)]
     padded = torch.nn.functional.pad(layers, (0, grown[0], 0, grown[1]), mode="replicate")
 
     def cut(values: Tensor) -> Tensor:
