@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import tyro
+from pydantic import TypeAdapter
 
 from recon.bench.journal import Journal, Row
 from recon.bench.measure import commit, machine
 from recon.bench.report import Report
 from recon.bench.runs import Done, fresh_run
 from recon.errors import ReconError
-from recon.evaluate.image import compare
+from recon.evaluate.image import Comparison, compare
 from recon.evaluate.renderer import SplatRenderer
 from recon.evaluate.repair import Repairer
+from recon.priors import AnyPrior
 from recon.priors.repair_small import RepairSmallConfig
+from recon.priors.small.adapt import AdaptSettings
 from recon.priors.small.objective import right_pixels
 
 
@@ -46,6 +50,8 @@ class Options:
     """Other weights than those that come with recon."""
     loop: bool = True
     """Also with the prior in the optimisation."""
+    adapt: int = 0
+    """Also with a prior in the optimisation that learns each scene first, in so many steps; 0 for not."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Overrides for all runs, such as --set splats.iterations=500."""
     out: Path = Path("out/repair")
@@ -79,67 +85,85 @@ def _capture(name: str, out: Path) -> Path:
 
 def _rows(path: Path, count: int, options: Options, journal: Journal) -> Iterator[Row]:
     name = path.parent.name if path.name == "scene.yaml" else path.stem
-    config = RepairSmallConfig(weights=options.weights)
-    entry = {"name": "repair-small"} | ({} if options.weights is None else {"weights": str(options.weights.resolve())})
-    variants = {"without": [], "in the loop": [f"splats.priors={json.dumps([entry])}"]}
+    plain = RepairSmallConfig(weights=options.weights and options.weights.resolve())
+    priors: dict[str, RepairSmallConfig | None] = {"without": None}
+    priors |= {"loop": plain} if options.loop else {}
+    priors |= {"learnt": replace(plain, adapt=AdaptSettings(steps=options.adapt))} if options.adapt else {}
     for seed in range(options.seeds):
-        with tempfile.TemporaryDirectory(prefix="recon-bench-") as folder:
-            for variant in list(variants)[: 1 + options.loop]:
-                row: Row = {
-                    "capture": name, "photos": count, "seed": seed, "variant": variant, "set": list(options.set),
-                    "weights": config.content()[:12],
-                }  # fmt: skip
-                done_before = journal.find(**row)
-                if done_before is None:
-                    overrides = [f"views.train={count}", *options.set, f"seed={seed}", *variants[variant]]
+        row: Row = {
+            "capture": name, "photos": count, "seed": seed, "variants": list(priors), "set": list(options.set),
+            "weights": plain.content()[:12],
+        }  # fmt: skip
+        done_before = journal.find(**row)
+        if done_before is None:
+            before: list[Comparison] = []
+            with tempfile.TemporaryDirectory(prefix="recon-bench-") as folder:
+                for variant, prior in priors.items():
+                    entries = (
+                        [] if prior is None else [f"splats.priors=[{TypeAdapter(AnyPrior).dump_json(prior).decode()}]"]
+                    )
+                    overrides = [f"views.train={count}", *options.set, f"seed={seed}", *entries]
                     with fresh_run(path, overrides, "repair", Path(folder)) as done:
-                        row |= {"seconds": done.info["optimize_seconds"], **_measured(done, config)}
-                    journal.add(row)
-                    print(json.dumps(row), flush=True)
-                yield done_before or row
+                        row[variant] = {"seconds": done.info["optimize_seconds"]}
+                        row[variant] |= _measured(done, prior or plain, before)
+            journal.add(row)
+            print(json.dumps(row), flush=True)
+        yield done_before or row
 
 
-def _measured(done: Done, config: RepairSmallConfig) -> Row:
-    """Means over the held-out views of PSNR and SSIM, as rendered and with a last repair; and right pixels' PSNR."""
+def _measured(done: Done, config: RepairSmallConfig, before: list[Comparison]) -> Row:
+    """Means over the held-out views as rendered and with a last repair, and what happened to pixels that were right.
+
+    before: the renders without a prior, which the first call fills in.
+    """
     renderer = SplatRenderer.of(done.scene)
-    repairer = Repairer(done.scene, renderer, [config.load(torch.device("cpu"))])
+    repairer = Repairer.of(done.scene, done.folder, renderer)
+    repairer = repairer or Repairer(done.scene, renderer, [config.load(torch.device("cpu"))])
     views = done.scene.split("test")
-    sums: Row = dict.fromkeys(("psnr", "ssim", "repaired_psnr", "repaired_ssim"), 0.0)
-    right = torch.zeros(2, dtype=torch.float64)
-    for view, one in zip(views, repairer(views), strict=True):
-        pair = [compare(view, image, renderer.behind_photos) for image in (one.request.render, one.image)]
-        for key, found in zip(("", "repaired_"), pair, strict=True):
-            sums[f"{key}psnr"] += found.psnr / len(views)
-            sums[f"{key}ssim"] += found.ssim / len(views)
+    made = repairer(views)
+    shown = {"rendered": [one.request.render for one in made], "repaired": [one.image for one in made]}
+    result: Row = {}
+    for name, images in shown.items():
+        found = [compare(view, image, renderer.behind_photos) for view, image in zip(views, images, strict=True)]
+        before.extend([] if before else found)
+        result[name] = {
+            "psnr": statistics.mean(one.psnr for one in found), "ssim": statistics.mean(one.ssim for one in found),
+            "right": right_change(before, found),
+        }  # fmt: skip
+    return result
+
+
+def right_change(before: Sequence[Comparison], after: Sequence[Comparison]) -> float:
+    """Change of the PSNR, dB, of those pixels of all views that were right before."""
+    error = torch.zeros(2, dtype=torch.float64)
+    for pair in zip(before, after, strict=True):
         damage = (pair[0].rendered - pair[0].photo).abs().mean(-1)
         good = right_pixels(damage[None, None])[0, 0]
-        right += torch.tensor([float((of.rendered - of.photo).square().mean(-1)[good].double().sum()) for of in pair])
-    return {**sums, "right_change": -10 * math.log10(float(right[1] / right[0])) if float(right[0]) > 0 else 0.0}
+        error += torch.stack([(one.rendered - one.photo).double().square().mean(-1)[good].sum() for one in pair])
+    return -10 * math.log10(float(error[1] / error[0])) if bool((error > 0).all()) else 0.0
 
 
-COLUMNS = ("capture", "photos", "seeds", "PSNR dB", "SSIM", "last repair: PSNR", "SSIM", "right pixels",
-           "in the loop: PSNR", "SSIM", "both: PSNR", "SSIM", "seconds: without", "in the loop")  # fmt: skip
+COLUMNS = ("capture", "photos", "seeds", "variant", "PSNR dB", "SSIM", "right pixels dB", "seconds")
+VARIANTS = {"without": "as it is", "loop": "in the loop", "learnt": "in the loop, learnt"}
 
 
 def _table(rows: Sequence[Row]) -> Iterator[list[object]]:
-    """Means over seeds; all but the first two numbers are changes. Empty where the loop was not asked for."""
+    """Means over seeds; all but the first line of a capture are changes."""
     for capture, count in dict.fromkeys((row["capture"], row["photos"]) for row in rows):
         own = [row for row in rows if (row["capture"], row["photos"]) == (capture, count)]
-        plain, loop = ([row for row in own if row["variant"] == name] for name in ("without", "in the loop"))
-        psnr, ssim = _mean(plain, "psnr"), _mean(plain, "ssim")
-
-        def change(group: list[Row], name: str, base: float, digits: int) -> str:
-            return f"{_mean(group, name) - base:+.{digits}f}" if group else ""
-
-        yield [
-            capture, count, len(plain), f"{psnr:.2f}", f"{ssim:.3f}",
-            change(plain, "repaired_psnr", psnr, 2), change(plain, "repaired_ssim", ssim, 3),
-            change(plain, "right_change", 0.0, 2),
-            change(loop, "psnr", psnr, 2), change(loop, "ssim", ssim, 3),
-            change(loop, "repaired_psnr", psnr, 2), change(loop, "repaired_ssim", ssim, 3),
-            f"{_mean(plain, 'seconds'):.0f}", f"{_mean(loop, 'seconds'):.0f}" if loop else "",
-        ]  # fmt: skip
+        for variant in (name for name in VARIANTS if name in own[0]):
+            yield [capture, count, len(own), VARIANTS[variant], *_line(own, variant, "rendered")]
+            yield [capture, count, len(own), f"{VARIANTS[variant]}, repaired", *_line(own, variant, "repaired")]
 
 
-def _mean(rows: Sequence[Row], name: str) -> float:
-    return sum(row[name] for row in rows) / len(rows)
+def _line(rows: Sequence[Row], variant: str, shown: str) -> list[str]:
+    """PSNR, SSIM, what happened to right pixels, seconds."""
+    made, base = (
+        {name: statistics.mean(row[a][b][name] for row in rows) for name in ("psnr", "ssim", "right")}
+        for a, b in ((variant, shown), ("without", "rendered"))
+    )
+    seconds = f"{statistics.mean(row[variant]['seconds'] for row in rows):.0f}"
+    if (variant, shown) == ("without", "rendered"):
+        return [f"{base['psnr']:.2f}", f"{base['ssim']:.3f}", "", seconds]
+    change = [f"{made['psnr'] - base['psnr']:+.2f}", f"{made['ssim'] - base['ssim']:+.3f}"]
+    return [*change, f"{made['right']:+.2f}", seconds]
