@@ -19,11 +19,11 @@ class Pairs:
 
     out: Path
     """Folder for the pairs, a file for each scene."""
-    scenes: int = 64
+    scenes: int = 24
     """Scenes to learn from that are trained shortly, about 8 s each."""
-    long: int = 64
+    long: int = 56
     """Scenes to learn from that are trained for long, about 30 s each."""
-    validation: int = 24
+    validation: int = 8
     """Scenes of other shapes, prints and cameras to validate on; every second is trained for long."""
     workers: int = 1
     """Scenes at a time, each on one thread. The pairs are the same for any number."""
@@ -39,7 +39,10 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Train:
-    """Train the small prior on pairs. Goes on where it was stopped; the result depends on the options alone."""
+    """Train the small prior on pairs. Goes on where it was stopped; the result depends on the options alone.
+
+    The defaults of `pairs` and `train` gave the weights that come with recon.
+    """
 
     pairs: Annotated[Path, tyro.conf.Positional]
     """Folder that `recon prior pairs` filled."""
@@ -47,10 +50,10 @@ class Train:
     """Folder for weights.safetensors, model-card.md, curve.jsonl and the state to go on from."""
     diffusion: bool = False
     """Conditional diffusion instead of plain regression."""
-    iterations: int = 8000
-    batch: int = 8
+    iterations: int = 7000
+    batch: int = 5
     """Crops in an iteration."""
-    crop: int = 96
+    crop: int = 128
     """Side of a crop, px."""
     seed: int = 0
     scenes: int | None = None

@@ -25,9 +25,9 @@ STATE = "state.pt"
 class TrainConfig:
     """How long and how hard."""
 
-    iterations: Annotated[int, Field(ge=1)] = 8000
-    batch: Annotated[int, Field(ge=1)] = 8
-    crop: Annotated[int, Field(ge=16, multiple_of=8)] = 96
+    iterations: Annotated[int, Field(ge=1)] = 7000
+    batch: Annotated[int, Field(ge=1)] = 5
+    crop: Annotated[int, Field(ge=16, multiple_of=16)] = 128
     """Side of the crops, px."""
     rate: Annotated[float, Field(gt=0)] = 1e-3
     """Largest step size of Adam; it rises over the first 200 iterations and falls as a cosine."""
