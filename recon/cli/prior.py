@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -58,16 +58,19 @@ class Train:
     seed: int = 0
     scenes: int | None = None
     """How many of the scenes to learn from; all when not given."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where; results are equal on one kind of machine."""
 
     def run(self) -> int:
         """Returns the exit code."""
         from recon.learn.session import Session
         from recon.learn.train import TrainConfig
         from recon.priors.small.network import NetworkConfig
+        from recon.render.device import choose_device
 
         config = TrainConfig(iterations=self.iterations, batch=self.batch, crop=self.crop, seed=self.seed)
-        session = Session(self.pairs, self.out, NetworkConfig(diffusion=self.diffusion), config, self.scenes)
-        print(session.run())
+        network, device = NetworkConfig(diffusion=self.diffusion), choose_device(self.device)[0]
+        print(Session(self.pairs, self.out, network, config, self.scenes, device).run())
         return 0
 
 

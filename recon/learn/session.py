@@ -14,7 +14,7 @@ from recon import __version__
 from recon.errors import ReconError
 from recon.learn.batches import load_folder
 from recon.learn.measure import measure
-from recon.learn.train import STATE, Progress, TrainConfig, train
+from recon.learn.train import CPU, STATE, Progress, TrainConfig, train
 from recon.priors.small.network import NetworkConfig
 from recon.priors.small.weights import save_weights
 
@@ -35,13 +35,14 @@ class Session:
     config: TrainConfig
     scenes: int | None
     """How many scenes to learn from; None for all."""
+    device: torch.device = CPU
 
     def run(self) -> str:
         """Train to the end, measure on the validation pairs, write weights and card; returns the card."""
         known, held_out = load_folder(self.pairs, "train", self.scenes), load_folder(self.pairs, "val")
         settings = {"network": asdict(self.network), "training": asdict(self.config), "scenes": len(known)}
         self._check(settings)
-        progress = Progress.start(self.network, self.config)
+        progress = Progress.start(self.network, self.config, self.device)
         if (self.out / STATE).is_file():
             progress.load(self.out)
         while progress.iteration < self.config.iterations:
@@ -49,13 +50,13 @@ class Session:
             train(progress, known, self.config, self._note, until)
             progress.save(self.out)
         metrics = {
-            f"{steps} step{'s' * (steps > 1)}": measure(progress.mean, held_out, steps)
+            f"{steps} step{'s' * (steps > 1)}": measure(progress.mean.to(CPU), held_out, steps)
             for steps in (STEPS if self.network.diffusion else (1,))
         }
         count = sum(value.numel() for value in progress.mean.parameters())
         about = {
             **settings, "parameters": count, "validation_scenes": len(held_out), "recon": __version__,
-            "torch": torch.__version__, "hardware": hardware(), "minutes": round(progress.seconds / 60, 1),
+            "torch": torch.__version__, "hardware": hardware(self.device), "minutes": round(progress.seconds / 60, 1),
             "metrics": metrics,
         }  # fmt: skip
         save_weights(self.out / WEIGHTS, progress.mean, about)
@@ -79,8 +80,10 @@ class Session:
             file.write(json.dumps({"iteration": iteration, "loss": loss}) + "\n")
 
 
-def hardware() -> str:
-    """The processor, and how many threads of it."""
+def hardware(device: torch.device) -> str:
+    """The GPU, or the processor and how many threads of it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -19,6 +19,7 @@ from recon.priors.small.network import NetworkConfig, Restorer
 from recon.priors.small.objective import guess, objective
 
 STATE = "state.pt"
+CPU = torch.device("cpu")
 
 
 @config
@@ -50,13 +51,19 @@ class Progress:
     seconds: float = 0.0
 
     @staticmethod
-    def start(network: NetworkConfig, config: TrainConfig) -> Progress:
+    def start(network: NetworkConfig, config: TrainConfig, device: torch.device = CPU) -> Progress:
         """Before the first iteration."""
         torch.manual_seed(config.seed)
         one, mean = Restorer(network), Restorer(network)
         mean.load_state_dict(one.state_dict())
-        one.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        one.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        mean.to(device)
         return Progress(one, mean, torch.optim.AdamW(one.parameters(), config.rate, (0.9, 0.99), weight_decay=1e-4))
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is trained."""
+        return next(self.mean.parameters()).device
 
     def save(self, folder: Path) -> None:
         """Write in one piece."""
@@ -70,7 +77,7 @@ class Progress:
 
     def load(self, folder: Path) -> None:
         """Go on where `save` left off."""
-        state = torch.load(folder / STATE, weights_only=True)
+        state = torch.load(folder / STATE, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.mean.load_state_dict(state["mean"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -87,8 +94,9 @@ def train(
     while progress.iteration < (until or config.iterations):
         for group in progress.optimizer.param_groups:
             group["lr"] = rate_at(progress.iteration, config)
-        layers, truth = draw(pairs, config.batch, config.crop, config.seed, progress.iteration)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        drawn = draw(pairs, config.batch, config.crop, config.seed, progress.iteration)
+        layers, truth = (one.to(progress.device) for one in drawn)
+        with torch.autocast(progress.device.type, torch.bfloat16, enabled=bfloat16):
             generator = torch.Generator().manual_seed(config.seed * 1_000_003 + progress.iteration)
             restored = guess(progress.network, layers, truth, generator)
         loss = objective(restored, layers[:, :3], truth, config.harm)

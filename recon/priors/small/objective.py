@@ -45,6 +45,6 @@ def guess(network: Restorer, layers: Tensor, truth: Tensor, generator: torch.Gen
     # Half of the time all noise, as in a single step; else log-uniform (x0 prediction).
     sigma = torch.exp(torch.rand(len(layers), generator=generator) * math.log(SIGMA_MAX / 0.1) + math.log(0.1))
     sigma = torch.where(torch.rand(len(layers), generator=generator) < 0.5, torch.full_like(sigma, SIGMA_MAX), sigma)
-    noise = torch.randn(truth.shape, generator=generator)
+    noise, sigma = torch.randn(truth.shape, generator=generator).to(truth), sigma.to(truth)
     noisy = (truth - layers[:, :3]) / SCALE + sigma[:, None, None, None] * noise
     return network(layers, noisy, sigma)  # type: ignore[no-any-return]
