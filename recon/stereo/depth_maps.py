@@ -43,7 +43,7 @@ class StereoConfig:
     levels: Annotated[int, Field(ge=1, le=6)] = 3
     """Resolutions, each half of the next."""
     hypotheses: Annotated[int, Field(ge=2)] = 64
-    """Depths to begin with at the lowest resolution, evenly spaced in inverse depth."""
+    """Depths to begin with at the lowest resolution, even in inverse depth, each with planes of several tilts."""
 
 
 @dataclass(frozen=True)

@@ -39,3 +39,15 @@ def planes_of(depth: Tensor, normals: Tensor, K: Tensor, world_to_camera: Tensor
     offset = (depth[..., None] * (local * rays).sum(-1, keepdim=True)).clamp(max=-1e-12)
     planes = torch.cat([1 / depth.clamp(min=1e-9)[..., None], local[..., :2] / (K.diagonal()[:2] * offset)], -1)
     return torch.where((depth > 0)[..., None], planes, 0).permute(2, 0, 1)
+
+
+def slopes_of(normal: Tensor, K: Tensor, width: int, height: int) -> Tensor:
+    """[2, H, W] slopes, at an inverse depth of 1, of planes with a `normal` [3] in camera coordinates.
+
+    0 where a pixel would look at the plane from behind or grazing.
+    """
+    rays = unproject(pixel_grid(width, height, normal.dtype), torch.ones(height, width, dtype=normal.dtype), K)
+    along = rays @ normal
+    turned_away = along > -_GRAZING * rays.norm(dim=-1)
+    slopes = normal[:2] / K.diagonal()[:2] / torch.where(turned_away, -1, along)[..., None]
+    return torch.where(turned_away[..., None], 0, slopes).permute(2, 0, 1)

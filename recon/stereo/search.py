@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,8 +18,14 @@ from recon.render.device import choose_device
 from recon.render.library import core, kernels, pointer
 from recon.scene.nodes import View
 from recon.stereo.depth_maps import StereoConfig
+from recon.stereo.planes import slopes_of
 
 _WORST = 2.0  # the core's kWorstCost
+_TILT = math.radians(60)
+_FACING = (0.0, 0.0, -1.0)
+_TILTED = [(x * math.sin(_TILT), y * math.sin(_TILT), -math.cos(_TILT)) for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+"""Normals of planes to begin with, in camera coordinates. Photos far apart look alike through tilted ones only."""
+_TILT_GAIN = 0.2  # of the cost, that a tilted plane must bring: among so many some look alike by chance
 _NOT_HERE = 1e6  # cost of what lies outside of the image, so that nobody takes its plane
 
 
@@ -160,18 +167,21 @@ class PlaneSearch:
         self.matched = [MatchedPhoto.make(self.small.view, other.shrunk(factor), self.device) for other in self.sources]
 
     def _begin(self) -> None:
-        """The best of evenly spaced planes that face the camera."""
-        flat = torch.zeros(3, *self.size)
-        for q in torch.linspace(self.smallest, self.largest, self.config.hypotheses).tolist():
-            flat[0] = q
-            self._offer(flat)
+        """The best of evenly spaced depths, with planes that face the camera and others that are tilted."""
+        camera, (height, width) = self.small.view.camera, self.size
+        planes = torch.zeros(3, height, width)
+        for normal in (_FACING, *_TILTED):
+            slopes = slopes_of(torch.tensor(normal), camera.K.float(), width, height)
+            for q in torch.linspace(self.smallest, self.largest, self.config.hypotheses).tolist():
+                planes[0], planes[1:] = q, q * slopes
+                self._offer(planes, 0.0 if normal == _FACING else _TILT_GAIN)
 
-    def _offer(self, planes: Tensor) -> None:
-        """Take over those of `planes` [3, H, W] that photos agree on better than on what was found so far."""
+    def _offer(self, planes: Tensor, gain: float = 0.0) -> None:
+        """Take over those of `planes` [3, H, W] whose cost is lower by `gain` than that of what was found so far."""
         before, cost = self.planes.clone(), self.cost.clone()
         self._inside(self.planes).copy_(planes)
         self._run(None)
-        better = self.cost < cost
+        better = self.cost < cost - gain
         self.planes = torch.where(better, self.planes, before)
         self.cost = torch.where(better, self.cost, cost)
 

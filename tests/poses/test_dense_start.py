@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from textured_room import Room, make_room
+from textured_room import Room, make_room, room_seen_from
 
 from recon.geometry.camera import pixel_grid, project
+from recon.io.images import Image
 from recon.poses.dense import DenseConfig, DenseInput, make_source
 from recon.poses.dense.fusion import FusionConfig, fuse, normals
 from recon.poses.dense.union import with_sparse
@@ -17,6 +19,7 @@ from recon.render.library import core, pointer
 from recon.scene import Points, View
 from recon.stereo.depth_maps import DepthMap, StereoConfig, depth_maps
 from recon.stereo.neighbors import choose_sources, depth_range, scene_points
+from recon.stereo.planes import plane_normals, slopes_of
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,38 @@ def test_normals_of_a_plane(maps: list[DepthMap]) -> None:
         found = normals(one)
         torch.testing.assert_close(found.norm(dim=-1), torch.ones(found.shape[:2], dtype=torch.float64))
         assert float(-found[..., 2][on_the_wall(one.view)].median()) > 0.98, "towards the cameras, at negative z"
+
+
+def right_on_the_wall(one: DepthMap) -> float:
+    """Share of the wall's pixels whose depth is right to 1 %."""
+    error = (1 / one.inverse_depth.double() / truth(one.view) - 1).abs()
+    return float((error < 0.01)[on_the_wall(one.view)].double().mean())
+
+
+def test_slopes_are_those_of_planes_with_a_normal(maps: list[DepthMap]) -> None:
+    K, width, height = maps[0].view.camera.K, 240, 180
+    normal = torch.nn.functional.normalize(torch.tensor([0.6, -0.3, -1.0], dtype=torch.float64), dim=0)
+    q = torch.full((height, width), 0.7, dtype=torch.float64)
+    found = plane_normals(q, 0.7 * slopes_of(normal, K, width, height), K, torch.eye(4, dtype=torch.float64))
+    torch.testing.assert_close(found, normal.expand(height, width, 3))
+    behind = slopes_of(-normal, K, width, height)
+    assert not behind.any(), "seen from behind: facing the camera instead"
+
+
+def test_a_floor_is_found_by_cameras_far_apart() -> None:
+    """Both look at it 69 degrees off its normal, 63 degrees apart: planes that face them look like nothing there."""
+    down = (3 * math.sin(1.2), -3 * math.cos(1.2))
+    eyes = [(down[0] * math.sin(turn), down[0] * math.cos(turn), down[1]) for turn in (-0.6, 0.6)]
+    # The off-centre principal point leaves little to the first one that both show. From planes that face it: 0.25.
+    assert right_on_the_wall(search(room_seen_from(eyes, width=240, height=180))[1]) > 0.5
+
+
+def test_what_is_hidden_from_most_photos_is_found_in_the_one_that_shows_it() -> None:
+    room = make_room(count=5, width=240, height=180)
+    hidden = np.random.default_rng(0).random((3, 180, 240, 3), dtype=np.float32)
+    names = [view.name for view in room.scene.views]
+    images = {**room.images, **{name: Image(other, None) for name, other in zip(names[2:], hidden, strict=True)}}
+    assert right_on_the_wall(search(replace(room, images=images))[0]) > 0.97
 
 
 def test_fused_points_lie_on_the_plane(room: Room, maps: list[DepthMap]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,14 +40,28 @@ def texture(size: int = 1024) -> np.ndarray:
 
 def make_room(count: int = 4, distortion: Distortion | None = None, width: int = 480, height: int = 360) -> Room:
     """`count` cameras on an arc at distance 3 from the wall's middle, off-centre principal point."""
+    angles = [(k - (count - 1) / 2) * 0.2 for k in range(count)]
+    eyes = [(3 * np.sin(angle), 0.3 * (k % 2), -3 * np.cos(angle)) for k, angle in enumerate(angles)]
+    return room_seen_from(eyes, distortion, width, height)
+
+
+def room_seen_from(
+    eyes: Sequence[tuple[float, float, float]],
+    distortion: Distortion | None = None,
+    width: int = 480,
+    height: int = 360,
+) -> Room:
+    """Cameras at `eyes` that look at the wall's middle."""
     K = torch.tensor([[400.0, 0, 250], [0, 410, 175], [0, 0, 1]], dtype=torch.float64)
     camera = Camera(width, height, K, distortion or Distortion())
     wall = texture()
     views, images = [], {}
-    for k in range(count):
-        angle = (k - (count - 1) / 2) * 0.2
-        eye = torch.tensor([3 * np.sin(angle), 0.3 * (k % 2), -3 * np.cos(angle)], dtype=torch.float64)
-        pose = rigid.look_at(eye, torch.zeros(3, dtype=torch.float64), torch.tensor([0.0, -1, 0], dtype=torch.float64))
+    for k, eye in enumerate(eyes):
+        pose = rigid.look_at(
+            torch.tensor(eye, dtype=torch.float64),
+            torch.zeros(3, dtype=torch.float64),
+            torch.tensor([0.0, -1, 0], dtype=torch.float64),
+        )
         name = f"{k}.png"
         views.append(View(name, camera, pose, Photo(Path(name))))
         images[name] = Image(_photograph(wall, camera, pose), None)

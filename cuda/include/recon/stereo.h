@@ -14,6 +14,7 @@ inline namespace RECON_ISA {
 constexpr double kWorstCost = 2;           // of a window that the source does not see
 constexpr double kLargestSlope = 4;        // tangent of a plane's tilt, about
 constexpr double kMinVariance = 4;         // grey levels^2: flatter windows match anything
+constexpr double kHiddenCost = 0.3;        // more than the best source: that the pixel is hidden from a source costs this much
 constexpr double kMaxPixelError = 3;       // px: larger disagreement with the source's depth costs no more
 
 template <class T>

@@ -96,7 +96,7 @@ struct StereoPixels {
         return select(seen, cost, worst);
     }
 
-    // The mean over the best sources.
+    // The mean over the best sources; one to which the pixel is hidden costs a constant, so that planes are judged by the others.
     RECON_HD T cost(const Plane<T>& plane) const {
         T each[kMaxStereoSources];
         for (int s = 0; s < a.source_count; ++s) each[s] = source_cost(a.sources[s], plane);
@@ -108,7 +108,7 @@ struct StereoPixels {
                 each[k] = max(each[i], each[k]);
                 each[i] = low;
             }
-            sum = sum + each[i];
+            sum = sum + min(each[i], each[0] + T(Real(kHiddenCost)));
         }
         return sum * T(Real(1) / Real(best));
     }

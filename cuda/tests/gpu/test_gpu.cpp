@@ -281,7 +281,7 @@ void test_stereo() {
         a.width = width, a.height = height, a.stride = stride, a.fx = a.fy = 40, a.cx = 20, a.cy = 11;
         a.image = image.data(), a.planes = planes.data(), a.cost = cost, a.noise = noise.data();
         a.planes_out = found.data(), a.cost_out = lowest.data(), a.smallest = 0.1f, a.largest = 2, a.shake = 0.1f, a.color_sigma = 30;
-        a.geometric_weight = 0.3f, a.radius = 3, a.step = 2, a.best = 1, a.source_count = 2;
+        a.geometric_weight = 0.3f, a.radius = 3, a.step = 2, a.best = 2, a.source_count = 2;
         for (int s = 0; s < 2; ++s) {
             StereoSource<float>& source = a.sources[s];
             source.width = width, source.height = height, source.quads = quads[s].data(), source.inverse_depth = s ? depth.data() : nullptr;
