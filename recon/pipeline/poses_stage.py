@@ -121,6 +121,8 @@ class PosesStage:
         estimate = ESTIMATORS[method](told).estimate(PoseInput(source, self.config.seed, context.events))
         for one in estimate.left_out:
             context.events(StageWarning(self.name, f"{one.name} is left out: {one.reason}"))
+        if estimate.advice:
+            context.events(StageWarning(self.name, estimate.advice))
         left_out = {one.name: one.reason for one in estimate.left_out}
         return estimate, {"method": method, "why": why, **estimate.info, "left_out": left_out}
 

@@ -13,7 +13,7 @@ from recon.geometry.camera import Camera, Distortion
 from recon.poses.estimators.model_views import so_far
 from recon.poses.features import FeatureConfig
 from recon.poses.sfm.adjust import adjust
-from recon.poses.sfm.advice import advice, reason_left_out
+from recon.poses.sfm.advice import advice, advice_for_left_out, reason_left_out
 from recon.poses.sfm.config import SfmConfig
 from recon.poses.sfm.evidence import same, weigh
 from recon.poses.sfm.mapping import Attempt, Model, run_attempt
@@ -177,3 +177,15 @@ def test_advice_names_pairs_and_photos() -> None:
     text = advice(shoot.photos, matches, ["a doubt"], SfmConfig())
     assert "a doubt" in text and "0.jpg and 1.jpg: 300 matches" in text
     assert "hardly any match with another photo: 2.jpg" in text and "overlap" in text
+
+
+def test_advice_for_photos_that_are_left_out_says_where_to_take_more() -> None:
+    photos = make_shoot(5, wrong=0.0).photos
+    some = torch.zeros(60, 2, dtype=torch.long)
+    matches = {(0, 1): some, (1, 2): some[:9], (2, 3): some, (0, 4): some[:0]}
+    text = advice_for_left_out([2, 3, 4], photos, matches)
+    assert "3 of 5 photos have no place" in text
+    assert "2.jpg: photos between it and 1.jpg (9 matches); 3.jpg would come along" in text
+    assert "3.jpg: photos on the way from it to one that has a place, none of which it matches; 2.jpg would" in text
+    assert "4.jpg: photos on the way from it to one that has a place, none of which it matches\n" in text
+    assert advice_for_left_out([], photos, matches) == ""

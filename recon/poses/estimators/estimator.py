@@ -54,6 +54,8 @@ class PoseEstimate:
     """A few words for people."""
     info: Mapping[str, Any] = field(default_factory=dict)
     """Small JSON values for the manifest: the evidence."""
+    advice: str = ""
+    """What would bring in the photos that are left out, lines for people; "" where nothing is known of it."""
 
 
 class PoseEstimator(Protocol):

@@ -14,7 +14,7 @@ from recon.io.images import Image, load_image
 from recon.poses.estimators.estimator import PoseEstimate, PoseInput
 from recon.poses.estimators.model_views import held_out, moved, so_far
 from recon.poses.sfm.adjust import adjust
-from recon.poses.sfm.advice import advice, reason_left_out
+from recon.poses.sfm.advice import advice, advice_for_left_out, reason_left_out
 from recon.poses.sfm.bridge import bridged
 from recon.poses.sfm.config import SfmConfig
 from recon.poses.sfm.evidence import weigh
@@ -69,6 +69,7 @@ class SfmPoses:
         located, missed = held_out(
             model, world, given.scene.split("test"), config, features.max_features, given.seed, self.load
         )
+        apart = [index for index in range(len(views)) if index not in model.poses and index not in repeats]
         evidence = weigh(model, matches, config)
         return PoseEstimate(
             replace(given.scene, views=given.in_order([*registered, *located])),
@@ -89,6 +90,7 @@ class SfmPoses:
                 "came_by_few_keypoints": {photos.names[one.photo]: one.shared for one in bridges},
                 "held_out_registered": len(located),
             },
+            advice_for_left_out(apart, photos, matches),
         )
 
     def _checked(self, photos: PhotoFeatures, matches: Mapping[Pair, Tensor], found: Sequence[Found]) -> Found:

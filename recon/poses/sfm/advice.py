@@ -31,6 +31,28 @@ def reason_left_out(photo: int, photos: PhotoFeatures, matches: Mapping[Pair, Te
     return text
 
 
+def advice_for_left_out(left_out: Sequence[int], photos: PhotoFeatures, matches: Mapping[Pair, Tensor]) -> str:
+    """A few lines on what would bring photos in that have no pose, while others have one; "" when none is left out."""
+    if not left_out:
+        return ""
+    names, outside = photos.names, set(left_out)
+    lines = [f"{len(outside)} of {len(names)} photos have no place. What would bring them in:"]
+    for photo in left_out:
+        mine = {i + j - photo: len(found) for (i, j), found in matches.items() if photo in (i, j) and len(found)}
+        placed = [other for other in mine if other not in outside]
+        others = [other for other in mine if other in outside and mine[other] >= _GOOD_MATCHES]
+        if placed:
+            best = max(placed, key=lambda other: mine[other])
+            line = f"  {names[photo]}: photos between it and {names[best]} ({mine[best]} matches)"
+        else:
+            line = f"  {names[photo]}: photos on the way from it to one that has a place, none of which it matches"
+        if others:
+            line += f"; {shorten([names[other] for other in others])} would come along"
+        lines.append(line)
+    lines.append("  in steps of 10 to 20 degrees, each overlapping the next by two thirds")
+    return "\n".join(lines)
+
+
 def advice(photos: PhotoFeatures, matches: Mapping[Pair, Tensor], doubts: Sequence[str], config: SfmConfig) -> str:
     """A few lines: what was found, which pairs match, what to photograph."""
     names, pairs = photos.names, sorted(matches, key=lambda pair: len(matches[pair]), reverse=True)
