@@ -52,7 +52,9 @@ def test_cameras_and_the_focal_length_come_from_matches_alone(count: int, focal:
     assert model.error_px < 1.0
 
 
-def test_a_search_repeats_itself() -> None:
+def test_a_search_repeats_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On several threads Ceres adds up in another order, and the last bits differ.
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     shoot = make_shoot(4)
     first, again = (found_in(shoot, SfmConfig(attempts=3)) for _ in range(2))
     assert [one.attempt for one in first] == [one.attempt for one in again]
