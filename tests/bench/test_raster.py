@@ -106,7 +106,8 @@ def test_comparison_is_of_agreeing_pictures(scene: BenchScene, monkeypatch: pyte
     rows = report.tables[0]["rows"]
     assert [row[2] for row in rows] == ["recon", "gsplat, torch Adam", "best gsplat / recon"] * 2
     mine, theirs, ratio = (row[3:6] for row in rows[:3])
-    assert min(*mine, *theirs) > 0
+    for forward, _, iteration in (mine, theirs):  # between them a difference of two timings, of either sign under load
+        assert forward > 0 and iteration > 0
     assert ratio == pytest.approx([b / a for a, b in zip(mine, theirs, strict=True)])
 
 
